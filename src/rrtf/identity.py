@@ -1,0 +1,71 @@
+"""Names that follow from content: canonical JSON, fingerprints, content ids and derived seeds.
+
+Two runs that ask for the same thing get the same fingerprint on every machine and in every process. Values without a stable form (floats that
+are not finite, sets, objects, functions) are refused rather than guessed at. Not here: hashing of files that are not ours (`rrtf.checkpoints`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from rrtf.errors import RecipeError
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+def stable(value: object, where: str = "value") -> Json:
+    """`value` as plain JSON data, or a `RecipeError` that names the place of the first part without a stable form.
+
+    Accepts None, bool, int, finite float, str, enums (by name), sequences, string-keyed mappings and dataclass instances.
+    """
+    if isinstance(value, enum.Enum):
+        return value.name
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise RecipeError(f"{where} is {value!r}.", why="It has no stable form, so results could not be matched to it.", hint="Use a finite number.")
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: stable(getattr(value, field.name), f"{where}.{field.name}") for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        mapping = cast("Mapping[object, object]", value)
+        out: dict[str, Json] = {}
+        for key, item in mapping.items():
+            if not isinstance(key, str):
+                raise RecipeError(f"{where} has the key {key!r}, which is not text.", hint="Use text keys.")
+            out[key] = stable(item, f"{where}.{key}")
+        return out
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        return [stable(item, f"{where}[{i}]") for i, item in enumerate(cast("Sequence[object]", value))]
+    raise RecipeError(
+        f"{where} is a {type(value).__name__}, which has no stable form.",
+        why="Work is matched to earlier work by a fingerprint, and this value would give another one in every process.",
+        hint="Use numbers, text, lists and mappings.",
+    )
+
+
+def canonical(value: object) -> str:
+    """Canonical JSON: sorted keys, no spaces, non-ASCII kept. Equal values give equal text."""
+    return json.dumps(stable(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(value: object) -> str:
+    """SHA-256 of the canonical JSON, 64 hex digits."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def content_id(prefix: str, *parts: object) -> str:
+    """A short id made from content, such as `p-3f2a9c0d1e4b5a67` (64 bits)."""
+    return f"{prefix}-{fingerprint(list(parts))[:16]}"
+
+
+def derive_seed(*parts: object) -> int:
+    """A seed in [0, 2**31) that follows from `parts` alone, so that order and parallelism cannot change it."""
+    return int(fingerprint(list(parts))[:8], 16) & 0x7FFFFFFF

@@ -1,0 +1,88 @@
+"""Plain Python data as JSON text and back: how test arguments, expected values and results travel.
+
+JSON has no tuples, sets, bytes, NaN or non-text keys, so these are tagged: {"$tuple": [...]}, {"$set": [...]}, {"$frozenset": [...]},
+{"$bytes": "hex"}, {"$float": "nan" | "inf" | "-inf"}, {"$complex": [re, im]}, {"$dict": [[key, value], ...]}. Decoding builds data only; it never runs code,
+so text written by a hostile program is safe to decode. The program inside the sandbox carries its own copy of `encode` (it must not import us);
+a test holds the two equal. Not here: comparing values (`rrtf.sandbox.compare`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import cast
+
+from rrtf.identity import Json
+
+MAX_DEPTH = 200
+
+
+class NotPlain(ValueError):
+    """The value is not plain data, or is nested deeper than `MAX_DEPTH`."""
+
+
+def encode(value: object, depth: int = 0) -> Json:
+    """`value` as JSON data. Subclasses of the plain types are refused: they may lie about equality. Raises `NotPlain`."""
+    if depth > MAX_DEPTH:
+        raise NotPlain(f"nested deeper than {MAX_DEPTH}")
+    kind = type(value)
+    if value is None or kind is bool or kind is int or kind is str:
+        return cast(Json, value)
+    if kind is float:
+        number = cast(float, value)
+        return number if math.isfinite(number) else {"$float": repr(number)}
+    if kind is complex:
+        number = cast(complex, value)
+        return {"$complex": [encode(number.real), encode(number.imag)]}
+    if kind is bytes:
+        return {"$bytes": cast(bytes, value).hex()}
+    if kind is list:
+        return [encode(item, depth + 1) for item in cast("list[object]", value)]
+    if kind is tuple:
+        return {"$tuple": [encode(item, depth + 1) for item in cast("tuple[object, ...]", value)]}
+    if kind is set or kind is frozenset:
+        items = [encode(item, depth + 1) for item in cast("set[object]", value)]
+        return {f"${kind.__name__}": sorted(items, key=lambda item: json.dumps(item, sort_keys=True))}
+    if kind is dict:
+        mapping = cast("dict[object, object]", value)
+        if all(type(key) is str and not key.startswith("$") for key in mapping):
+            return {cast(str, key): encode(item, depth + 1) for key, item in mapping.items()}
+        return {"$dict": [[encode(key, depth + 1), encode(item, depth + 1)] for key, item in mapping.items()]}
+    raise NotPlain(f"a value of type {kind.__name__} is not plain data")
+
+
+def decode(data: Json) -> object:
+    """The Python value of `encode`d data. Raises `NotPlain` for an unknown or malformed tag."""
+    if isinstance(data, list):
+        return [decode(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    if len(data) != 1 or not next(iter(data)).startswith("$"):
+        return {key: decode(item) for key, item in data.items()}
+    tag, body = next(iter(data.items()))
+    try:
+        if tag == "$float" and body in ("nan", "inf", "-inf"):
+            return float(body)
+        if tag == "$bytes" and isinstance(body, str):
+            return bytes.fromhex(body)
+        if isinstance(body, list):
+            if tag == "$complex":
+                real, imag = (cast(float, decode(part)) for part in body)
+                return complex(real, imag)
+            if tag == "$dict":
+                return {decode(key): decode(item) for key, item in cast("list[list[Json]]", body)}
+            if tag in ("$tuple", "$set", "$frozenset"):
+                return {"$tuple": tuple, "$set": set, "$frozenset": frozenset}[tag](decode(item) for item in body)
+    except (TypeError, ValueError) as error:
+        raise NotPlain(f"the tagged value {tag} is malformed: {error}") from error
+    raise NotPlain(f"unknown or malformed tag {tag!r}")
+
+
+def dumps(value: object) -> str:
+    """Encoded value as canonical JSON text."""
+    return json.dumps(encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def loads(text: str) -> object:
+    """The value of `dumps` text."""
+    return decode(json.loads(text))
