@@ -6,11 +6,14 @@ Records are frozen and slotted; ids are content hashes, so equal content has equ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
 from rrtf.identity import content_id
+
+MEASURED = {"measured": True}
+"""Field metadata of measurements: stored, but left out of every digest, since they differ from run to run."""
 
 Role = Literal["teacher", "student", "reference"]
 Split = Literal["train", "test"]
@@ -167,9 +170,9 @@ class Verdict:
     """One status per test, in the problem's order."""
     cause: str
     """One line on the first thing that went wrong; empty when passed."""
-    cpu_seconds: float
-    wall_seconds: float
-    peak_mb: float
+    cpu_seconds: float = field(metadata=MEASURED)
+    wall_seconds: float = field(metadata=MEASURED)
+    peak_mb: float = field(metadata=MEASURED)
 
     @property
     def passed(self) -> int:
