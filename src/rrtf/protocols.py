@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from rrtf.records import Completion, Limits, Problem, Test, TestStatus
@@ -68,7 +68,7 @@ class Program:
     entry_point: str | None
     tests: tuple[Test, ...]
     """All of one kind. Of a `CallTest` only the arguments, of an `IOTest` only stdin go inside."""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,9 @@ class Benchmark(Protocol):
     """A set of problems to be examined on."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name on the command line and in results."""
+        ...
 
     def problems(self) -> Sequence[Problem]:
         """Every problem, in a fixed order. Raises `DataError` or `EngineError` with what to install."""
@@ -141,8 +143,6 @@ class Benchmark(Protocol):
 class Executor(Protocol):
     """Where the work of a stage runs."""
 
-    def map(
-        self, work: Callable[[], AbstractContextManager[Callable[[Item], Result]]], items: Iterable[Item]
-    ) -> Iterator[tuple[int, Result]]:
+    def map(self, work: Callable[[], AbstractContextManager[Callable[[Item], Result]]], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
         """Open `work` once per worker and apply it to every item; yields (position of the item, result) in order of completion."""
         ...

@@ -1,7 +1,8 @@
 """What flows through the pipeline, on one page: Problem -> Response -> Verdict -> Preference.
 
-Records are frozen and slotted; ids are content hashes, so equal content has equal ids on every machine. They hold no paths, clocks or hosts
-(measurements of an execution are the exception, and they take no part in any id). Not here: how records are stored (`rrtf.engine.tables`) or read from users' files (`rrtf.formats`).
+Records are frozen and slotted; ids are content hashes, so equal content has equal ids on every machine.
+They hold no paths, clocks or hosts (measurements of an execution are the exception, and they take no part in any id).
+Not here: how records are stored (`rrtf.engine.tables`) or read from users' files (`rrtf.formats`).
 """
 
 from __future__ import annotations

@@ -27,15 +27,15 @@ def encode(value: object, depth: int = 0) -> Json:
         raise NotPlain(f"nested deeper than {MAX_DEPTH}")
     kind = type(value)
     if value is None or kind is bool or kind is int or kind is str:
-        return cast(Json, value)
+        return cast("Json", value)
     if kind is float:
-        number = cast(float, value)
+        number = cast("float", value)
         return number if math.isfinite(number) else {"$float": repr(number)}
     if kind is complex:
-        number = cast(complex, value)
+        number = cast("complex", value)
         return {"$complex": [encode(number.real), encode(number.imag)]}
     if kind is bytes:
-        return {"$bytes": cast(bytes, value).hex()}
+        return {"$bytes": cast("bytes", value).hex()}
     if kind is list:
         return [encode(item, depth + 1) for item in cast("list[object]", value)]
     if kind is tuple:
@@ -46,7 +46,7 @@ def encode(value: object, depth: int = 0) -> Json:
     if kind is dict:
         mapping = cast("dict[object, object]", value)
         if all(type(key) is str and not key.startswith("$") for key in mapping):
-            return {cast(str, key): encode(item, depth + 1) for key, item in mapping.items()}
+            return {cast("str", key): encode(item, depth + 1) for key, item in mapping.items()}
         return {"$dict": [[encode(key, depth + 1), encode(item, depth + 1)] for key, item in mapping.items()]}
     raise NotPlain(f"a value of type {kind.__name__} is not plain data")
 
@@ -67,7 +67,7 @@ def decode(data: Json) -> object:
             return bytes.fromhex(body)
         if isinstance(body, list):
             if tag == "$complex":
-                real, imag = (cast(float, decode(part)) for part in body)
+                real, imag = (cast("float", decode(part)) for part in body)
                 return complex(real, imag)
             if tag == "$dict":
                 return {decode(key): decode(item) for key, item in cast("list[list[Json]]", body)}

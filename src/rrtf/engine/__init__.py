@@ -1,0 +1,1 @@
+"""Resumable stages: reuse, resume or run, and why. Knows nothing of code, models or RRTF."""

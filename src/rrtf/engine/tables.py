@@ -41,7 +41,7 @@ class _Codec:
 
 
 @cache
-def _codec(annotation: object) -> _Codec:  # noqa: C901 - one case per kind of annotation
+def _codec(annotation: object) -> _Codec:
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in _SCALARS:
         return _Codec(_SCALARS[annotation], lambda value: value, lambda value: value)
@@ -57,9 +57,7 @@ def _codec(annotation: object) -> _Codec:  # noqa: C901 - one case per kind of a
         inner = _codec(members[0]) if len(members) == 1 else _union(tuple(members))
         if len(members) == len(args):
             return inner
-        return _Codec(
-            inner.arrow, lambda value: None if value is None else inner.dump(value), lambda value: None if value is None else inner.load(value)
-        )
+        return _Codec(inner.arrow, lambda value: None if value is None else inner.dump(value), lambda value: None if value is None else inner.load(value))
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         return _record(annotation)
     raise TypeError(f"no Parquet form for {annotation!r}")
@@ -87,8 +85,8 @@ def _union(members: tuple[type, ...]) -> _Codec:
     )
 
 
-def schema(kind: type) -> pa.Schema:
-    """The Arrow schema of a record type."""
+def schema(kind: type) -> Any:
+    """The `pyarrow.Schema` of a record type."""
     return pa.schema(list(_codec(kind).arrow))
 
 
@@ -141,7 +139,9 @@ def unreadable(path: Path, error: Exception) -> RrtfError:
 def disk_error(path: Path, error: OSError) -> RrtfError:
     """The error for a file that cannot be written."""
     return DataError(
-        f"{path} cannot be written ({error.strerror or error}).", why="Nothing half-written was kept.", hint="Free some space or choose another folder, then run it again: it resumes."
+        f"{path} cannot be written ({error.strerror or error}).",
+        why="Nothing half-written was kept.",
+        hint="Free some space or choose another folder, then run it again: it resumes.",
     )
 
 

@@ -1,0 +1,79 @@
+"""Executors on this machine: in this process, or in several.
+
+`inline` opens the work once here, which suits a model that uses every core itself; `processes` opens it once per worker process.
+Not here: other machines (an executor of its own, behind the same seam).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack
+from multiprocessing.util import Finalize
+from typing import Any, TypeVar
+
+from rrtf.errors import EngineError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class InlineExecutor:
+    """Runs everything in this process, one item after another."""
+
+    def map(self, work: Callable[[], AbstractContextManager[Callable[[Item], Result]]], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+        """See `rrtf.protocols.Executor.map`."""
+        with work() as apply:
+            for position, item in enumerate(items):
+                yield position, apply(item)
+
+
+class ProcessExecutor:
+    """Runs items in `workers` processes, each opening the work once. Items and results must survive pickling."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def map(self, work: Callable[[], AbstractContextManager[Callable[[Item], Result]]], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+        """See `rrtf.protocols.Executor.map`. Keeps two items per worker in flight, so that memory does not grow with the number of items."""
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(self._workers, mp_context=context, initializer=_open, initargs=(work,)) as pool:
+            waiting: dict[Future[Any], int] = {}
+            source = enumerate(items)
+            exhausted = False
+            try:
+                while waiting or not exhausted:
+                    while not exhausted and len(waiting) < 2 * self._workers:
+                        try:
+                            position, item = next(source)
+                        except StopIteration:
+                            exhausted = True
+                            break
+                        waiting[pool.submit(_apply, item)] = position
+                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        position = waiting.pop(future)
+                        yield position, future.result()
+            except BrokenExecutor as error:
+                raise EngineError(
+                    "A worker process died.",
+                    why="It was killed, or ran out of memory.",
+                    hint="Finished parts are kept: run again, with fewer workers if memory was short.",
+                ) from error
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+
+_opened: list[tuple[ExitStack, Callable[[Any], Any]]] = []
+"""Only ever filled inside a worker process, by its initializer: the one place where a pool lets work be opened once."""
+
+
+def _open(work: Callable[[], AbstractContextManager[Callable[[Any], Any]]]) -> None:
+    stack = ExitStack()
+    _opened.append((stack, stack.enter_context(work())))
+    Finalize(None, stack.close, exitpriority=10)
+
+
+def _apply(item: Any) -> Any:
+    return _opened[-1][1](item)

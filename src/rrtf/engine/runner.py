@@ -1,0 +1,285 @@
+"""Decides for each stage: reuse, resume or run, says why, and does it.
+
+A part is reused when the same stage, config and case content produced it, whatever happened since; a stage is reused when its fingerprint matches its manifest.
+Not here: what stages do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from rrtf.engine import artifacts, tables
+from rrtf.engine.artifacts import Manifest, Part
+from rrtf.engine.progress import progress
+from rrtf.engine.stage import Case, Failure, FoldStage, FoldTask, MapStage, Opener, Row, Stage, Task, Work
+from rrtf.errors import DataError, RrtfError
+from rrtf.identity import Json, fingerprint
+from rrtf.protocols import Executor
+
+Action = Literal["reuse", "resume", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What will happen to a stage, and why."""
+
+    stage: str
+    action: Action
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Stages in order, in one directory. Every artefact is `directory/stage name`."""
+
+    directory: Path
+    stages: Sequence[Stage]
+
+    def folder(self, name: str) -> Path:
+        """Where the artefact of a stage lies."""
+        return self.directory / name
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name."""
+        return next(stage for stage in self.stages if stage.name == name)
+
+
+def plan(pipeline: Pipeline) -> list[Decision]:
+    """What `run` would do now. A stage after one that must run is judged again once its inputs exist, which is said."""
+    decisions: list[Decision] = []
+    digests: dict[str, str | None] = {}
+    for stage in pipeline.stages:
+        owed = [name for name in stage.reads if digests.get(name) is None]
+        if owed:
+            decisions.append(Decision(stage.name, "run", f"after {', '.join(owed)}; what is still valid is then reused"))
+            digests[stage.name] = None
+            continue
+        inputs = {name: digests[name] or "" for name in stage.reads}
+        decision = _decide(pipeline, stage, inputs)
+        decisions.append(decision)
+        manifest = artifacts.load_manifest(pipeline.folder(stage.name)) if decision.action == "reuse" else None
+        digests[stage.name] = manifest.digest if manifest else None
+    return decisions
+
+
+def run(pipeline: Pipeline, only: Iterable[str] | None, executor: Executor, say: Callable[[str], None]) -> dict[str, Manifest]:
+    """Bring the stages named in `only` (all when None) up to date, in order. Returns the manifests of the stages that are finished.
+
+    Raises `DataError` when a stage reads an artefact that is not there.
+    """
+    wanted = {stage.name for stage in pipeline.stages} if only is None else set(only)
+    manifests: dict[str, Manifest] = {}
+    with artifacts.exclusive(pipeline.directory):
+        for stage in pipeline.stages:
+            if stage.name not in wanted:
+                continue
+            read = {name: artifacts.require_manifest(pipeline.folder(name)) for name in stage.reads}
+            inputs = {name: manifest.digest for name, manifest in read.items()}
+            decision = _decide(pipeline, stage, inputs)
+            say(f"{stage.name}: {decision.action} ({decision.why})")
+            if decision.action == "reuse":
+                manifests[stage.name] = artifacts.require_manifest(pipeline.folder(stage.name))
+                continue
+            pipeline.folder(stage.name).mkdir(parents=True, exist_ok=True)
+            begun = time.monotonic()
+            build = _run_map(pipeline, stage, inputs, executor, say) if isinstance(stage, MapStage) else _run_fold(pipeline, stage, inputs)
+            manifest = replace(build, fingerprint=_fingerprint(stage, inputs), inputs=inputs, seconds=round(time.monotonic() - begun, 3))
+            artifacts.save_manifest(pipeline.folder(stage.name), manifest)
+            manifests[stage.name] = manifest
+            if manifest.failures:
+                first = manifest.failures[0]
+                owed = f"{len(manifest.failures)} cases of {stage.name} failed on our side, the first with: {first['reason']}."
+                say(f"  {owed} They are no results; the next run tries them again.")
+    return manifests
+
+
+def cases(pipeline: Pipeline, stage: Stage) -> Iterator[Case]:
+    """The cases a stage reads: the keys of its first artefact, in order, joined with every row of the others."""
+    if not stage.reads:
+        yield Case("", {})
+        return
+    tables_ = {name: _by_key(pipeline, name) for name in stage.reads if isinstance(pipeline.stage(name), MapStage)}
+    for key in tables_.get(stage.reads[0], {}):
+        yield Case(key, {name: table.get(key, ()) for name, table in tables_.items()})
+
+
+def rows(pipeline: Pipeline, name: str) -> Iterator[Row]:
+    """Every row of a finished artefact, in order."""
+    stage = pipeline.stage(name)
+    if not isinstance(stage, MapStage):
+        return
+    manifest = artifacts.require_manifest(pipeline.folder(name))
+    for part in manifest.parts:
+        yield from tables.read(pipeline.folder(name) / part.file, stage.row)
+
+
+def _by_key(pipeline: Pipeline, name: str) -> dict[str, list[Row]]:
+    stage = pipeline.stage(name)
+    table: dict[str, list[Row]] = {}
+    if isinstance(stage, MapStage):
+        for row in rows(pipeline, name):
+            table.setdefault(stage.key(row), []).append(row)
+    return table
+
+
+def _fingerprint(stage: Stage, inputs: Mapping[str, str]) -> str:
+    extent = stage.extent if isinstance(stage, MapStage) else None
+    return fingerprint([stage.name, stage.version, stage.identity, extent, dict(inputs)])
+
+
+def _decide(pipeline: Pipeline, stage: Stage, inputs: Mapping[str, str]) -> Decision:
+    folder = pipeline.folder(stage.name)
+    manifest = artifacts.load_manifest(folder)
+    if manifest is None:
+        begun = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+        if begun:
+            return Decision(stage.name, "resume", "finished parts of an interrupted run are there")
+        return Decision(stage.name, "run", "nothing there yet")
+    lost = [part.file for part in manifest.parts if not (folder / part.file).is_file()]
+    if lost:
+        return Decision(stage.name, "resume", f"{lost[0]} is missing")
+    if manifest.fingerprint == _fingerprint(stage, inputs):
+        if manifest.failures:
+            return Decision(stage.name, "resume", f"{len(manifest.failures)} cases failed on our side last time")
+        return Decision(stage.name, "reuse", f"same config and inputs, {manifest.rows} rows" if manifest.rows else "same config and inputs")
+    if manifest.version != stage.version:
+        return Decision(stage.name, "run", f"version {manifest.version} became {stage.version}")
+    if manifest.identity != stage.identity:
+        return Decision(stage.name, "run", f"the config changed: {_difference(manifest.identity, stage.identity)}")
+    changed = [name for name in inputs if manifest.inputs.get(name) != inputs[name]]
+    if changed or set(manifest.inputs) != set(inputs):
+        return Decision(stage.name, "resume", f"{', '.join(changed) or 'the list of inputs'} changed; cases that did not are kept")
+    extent = stage.extent if isinstance(stage, MapStage) else None
+    return Decision(stage.name, "resume", f"its extent went from {manifest.extent} to {extent}; what is there is kept")
+
+
+def _difference(old: Json, new: Json, where: str = "") -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in (*new, *(key for key in old if key not in new)):
+            if old.get(key) != new.get(key):
+                return _difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+    return f"{where or 'value'} {old!r} -> {new!r}"[:160]
+
+
+def _run_map(pipeline: Pipeline, stage: MapStage, inputs: Mapping[str, str], executor: Executor, say: Callable[[str], None]) -> Manifest:
+    folder = pipeline.folder(stage.name)
+    # What is not joined into cases (a trained model, say) must still change the parts when it changes.
+    folds = {name: digest for name, digest in inputs.items() if isinstance(pipeline.stage(name), FoldStage)}
+    identity = fingerprint([stage.name, stage.version, stage.identity, folds])
+    groups = _batched(cases(pipeline, stage), stage.part_cases)
+    names = [f"part-{number:05d}-{fingerprint([identity, stage.extent, _content(group)])[:12]}.parquet" for number, group in enumerate(groups)]
+    owed = [number for number, name in enumerate(names) if not _finished(folder / name)]
+    if owed and len(owed) < len(names):
+        say(f"  {len(names) - len(owed)} of {len(names)} parts are kept")
+    if owed:
+        known = _known(folder, stage, identity)
+        total = sum(stage.expected(case) for number in owed for case in groups[number])
+        opener = stage.open({name: pipeline.folder(name) for name in stage.reads})
+        with progress(stage.name, total, stage.unit) as tick:
+            tasks = (Task(groups[number], {case.key: known[case.key] for case in groups[number] if case.key in known}, tick) for number in owed)
+            for position, found in executor.map(partial(_collecting, opener), tasks):
+                _store(folder / names[owed[position]], stage, identity, groups[owed[position]], found)
+    parts: list[Part] = []
+    failures: list[dict[str, str]] = []
+    for name in names:
+        metadata = tables.read_metadata(folder / name)
+        parts.append(Part(name, int(metadata["rows"]), metadata["digest"]))
+        failures.extend({"key": key, "reason": reason} for key, reason in _failures(metadata))
+    everything = (row for part in parts for row in tables.read(folder / part.file, stage.row))
+    return Manifest(
+        stage=stage.name, version=stage.version, fingerprint="", digest=fingerprint([part.digest for part in parts]), identity=stage.identity, extent=stage.extent,
+        inputs={}, parts=tuple(parts), summary=stage.summarize(everything), notes=stage.notes(), failures=tuple(failures), seconds=0.0, environment=artifacts.environment(),
+    )  # fmt: skip
+
+
+def _batched(items: Iterable[Case], size: int) -> list[tuple[Case, ...]]:
+    source = iter(items)
+    groups: list[tuple[Case, ...]] = []
+    while group := tuple(itertools.islice(source, size)):
+        groups.append(group)
+    return groups
+
+
+def _content(group: Sequence[Case]) -> list[object]:
+    return [[case.key, {name: tables.digest(found) for name, found in case.rows.items()}] for case in group]
+
+
+@contextmanager
+def _collecting(opener: Opener) -> Generator[Callable[[Task], list[Row | Failure]]]:
+    with opener() as work:
+        yield partial(_collect, work)
+
+
+def _collect(work: Work, task: Task) -> list[Row | Failure]:
+    return list(work(task))
+
+
+def _store(path: Path, stage: MapStage, identity: str, group: Sequence[Case], found: Sequence[Row | Failure]) -> None:
+    failures = [item for item in found if isinstance(item, Failure)]
+    places = {case.key: place for place, case in enumerate(group)}
+    good = [item for item in found if not isinstance(item, Failure)]
+    if stage.reads:
+        strangers = {stage.key(row) for row in good} - set(places)
+        if strangers:
+            raise RrtfError(f"Stage {stage.name} returned rows for cases it was not given: {sorted(strangers)[:3]}.")
+        good.sort(key=lambda row: (places[stage.key(row)], *stage.order(row)))
+    metadata = {
+        "identity": identity,
+        "rows": str(len(good)),
+        "digest": tables.digest(good),
+        "failures": "\n".join(f"{failure.key}\t{' '.join(failure.reason.split())}" for failure in failures),
+    }
+    tables.write(path, stage.row, good, metadata)
+
+
+def _finished(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        metadata = tables.read_metadata(path)
+    except DataError:
+        return False  # damaged by a crash of the machine: it is owed again
+    return "digest" in metadata and not _failures(metadata)
+
+
+def _failures(metadata: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(key, reason) for key, _, reason in (line.partition("\t") for line in metadata.get("failures", "").splitlines())]
+
+
+def _known(folder: Path, stage: MapStage, identity: str) -> dict[str, list[Row]]:
+    """Rows of every earlier part of the same stage and config, by case key."""
+    known: dict[str, list[Row]] = defaultdict(list)
+    for path in sorted(folder.glob("part-*.parquet")):
+        try:
+            if tables.read_metadata(path).get("identity") == identity:
+                for row in tables.read(path, stage.row):
+                    known[stage.key(row)].append(row)
+        except DataError:
+            continue  # a damaged or older part has nothing to offer; it is computed again
+    return known
+
+
+def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -> Manifest:
+    folder = pipeline.folder(stage.name)
+    identity = _fingerprint(stage, inputs)
+    work = folder / f"work-{identity[:12]}"
+    work.mkdir(exist_ok=True)
+
+    def bar(label: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+        return progress(label, total, unit)
+
+    task = FoldTask(partial(cases, pipeline, stage), {name: pipeline.folder(name) for name in stage.reads}, work, bar)
+    summary = stage.work(task)
+    parts = tuple(Part(str(path.relative_to(folder)), 0, artifacts.file_digest(path)) for path in stage.outputs(work))
+    return Manifest(
+        stage=stage.name, version=stage.version, fingerprint="", digest=fingerprint([[Path(part.file).name, part.digest] for part in parts]), identity=stage.identity,
+        extent=None, inputs={}, parts=parts, summary=summary, notes=None, failures=(), seconds=0.0, environment=artifacts.environment(),
+    )  # fmt: skip
