@@ -122,6 +122,16 @@ def read(path: Path, kind: type) -> list[Any]:
         raise unreadable(path, error) from error
 
 
+def read_plain(path: Path) -> list[dict[str, Any]]:
+    """Every row of anybody's Parquet file as plain dictionaries. Raises `OSError` when it cannot be opened, `DataError` when it is not Parquet."""
+    with path.open("rb"):
+        pass  # the operating system's own reason, when there is one, before Arrow's
+    try:
+        return pq.read_table(path).to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowException) as error:
+        raise unreadable(path, error) from error
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata given to `write`."""
     try:
@@ -133,7 +143,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def unreadable(path: Path, error: Exception) -> RrtfError:
     """The error for a Parquet file that cannot be read."""
-    return DataError(f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}).", hint="Delete it: the run computes it again.")
+    return DataError(f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}).", hint="If it belongs to a run, delete it: the run computes it again.")
 
 
 def disk_error(path: Path, error: OSError) -> RrtfError:

@@ -1,0 +1,301 @@
+"""Reading and writing users' files: problems and responses as JSONL or Parquet, with errors that name file, line and field.
+
+`docs/formats.md` documents both with examples; `json_schema` gives their JSON Schema. Values that JSON lacks are tagged as in `rrtf.values`.
+Not here: other people's formats (`rrtf.benchmarks`), and artefacts of a run (`rrtf.engine.tables`).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from rrtf import values
+from rrtf.engine import tables
+from rrtf.errors import DataError
+from rrtf.records import AssertTest, CallTest, IOTest, Problem, Role, Split, Test
+
+_CONFIG = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class CallTestRow(BaseModel):
+    """Call the entry point and compare the result."""
+
+    model_config = _CONFIG
+    args: list[Any]
+    """Positional arguments."""
+    kwargs: dict[str, Any] = {}
+    """Keyword arguments."""
+    expected: Any = None
+    """The result; null means None. Leave it out when `raises` is given."""
+    raises: str | None = Field(default=None, min_length=1)
+    """Name of the exception class that the call must raise."""
+
+
+class IOTestRow(BaseModel):
+    """Run the program and compare what it prints."""
+
+    model_config = _CONFIG
+    stdin: str
+    """What the program reads."""
+    stdout: str
+    """What it must print; white space at line ends and final newlines do not count."""
+
+
+class AssertTestRow(BaseModel):
+    """Run code after the program; it passes by finishing without an exception."""
+
+    model_config = _CONFIG
+    code: str
+    """Python statements, such as `assert f(1) == 2`."""
+
+
+class ProblemRow(BaseModel):
+    """One problem: one line of a JSONL file, or one row of a Parquet file."""
+
+    model_config = _CONFIG
+    name: str = Field(min_length=1)
+    """Unique in the file."""
+    instruction: str = Field(min_length=1)
+    """What is asked, in words; for a function usually its docstring."""
+    prompt: str = ""
+    """Code the answer continues: imports, signature, docstring. May be empty."""
+    entry_point: str | None = None
+    """The function that the tests call. Needed by `args` tests."""
+    tests: list[CallTestRow | IOTestRow | AssertTestRow] = Field(min_length=1)
+    """All of one kind. In Parquet: a list, or this list as JSON text."""
+    reference: str | None = None
+    """A whole program that passes every test; the teacher's answer when the teacher is `reference`."""
+    split: Split = "train"
+    """`train` to learn from, `test` to be held out."""
+    level: str = ""
+    """Difficulty, for reports."""
+    topic: str = ""
+    """Topic, for reports."""
+
+
+class ResponseRow(BaseModel):
+    """One answer to a problem."""
+
+    model_config = _CONFIG
+    name: str = Field(min_length=1, validation_alias=pydantic.AliasChoices("name", "task_id"))
+    """The problem's name (`task_id` is read too, as in OpenAI's sample files)."""
+    completion: str
+    """The answer as the model gave it: text, a fenced block, or code."""
+    model: str = "unknown"
+    """Who wrote it."""
+    role: Role = "student"
+    """`student`, `teacher` or `reference`."""
+
+
+_Row = TypeVar("_Row", bound=BaseModel)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of problem and response rows."""
+    return {"problem": ProblemRow.model_json_schema(), "response": ResponseRow.model_json_schema(by_alias=False)}
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """Every problem of a JSONL or Parquet file, in order. Raises `DataError` naming the line and field of the first fault."""
+    problems: list[Problem] = []
+    lines: dict[str, int] = {}
+    for number, row in _rows(path, ProblemRow):
+        problem = _problem(row, lambda field, what, number=number: _fault(path, number, field, what))
+        if problem.name in lines:
+            raise _fault(path, number, "name", f"{problem.name!r} is already the name of line {lines[problem.name]}")
+        lines[problem.name] = number
+        problems.append(problem)
+    if not problems:
+        raise DataError(f"{path} holds no problems.", hint="It needs one JSON object per line; see docs/formats.md.")
+    return problems
+
+
+def read_responses(path: Path) -> list[ResponseRow]:
+    """Every response of a JSONL or Parquet file, in order."""
+    responses = [row for _, row in _rows(path, ResponseRow)]
+    if not responses:
+        raise DataError(f"{path} holds no responses.", hint="It needs one JSON object per line; see docs/formats.md.")
+    return responses
+
+
+def write_problems(path: Path, problems: Iterable[Problem]) -> int:
+    """Write problems as JSONL, whole or not at all. Returns how many."""
+    lines = [json.dumps(problem_json(problem), ensure_ascii=False) for problem in problems]
+    aside = path.with_name(f".{path.name}.tmp")
+    try:
+        aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise DataError(f"{path} cannot be written ({error.strerror}).", hint="Choose another place or free some space.") from error
+    return len(lines)
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """The JSON object of a problem; fields that hold their default are left out."""
+    row: dict[str, Any] = {"name": problem.name, "instruction": problem.instruction}
+    for field in ("prompt", "entry_point", "reference", "level", "topic"):
+        if value := getattr(problem, field):
+            row[field] = value
+    return {**row, "split": problem.split, "tests": [_test_json(test) for test in problem.tests]}
+
+
+def _test_json(test: Test) -> dict[str, Any]:
+    if isinstance(test, IOTest):
+        return {"stdin": test.stdin, "stdout": test.stdout}
+    if isinstance(test, AssertTest):
+        return {"code": test.code}
+    row: dict[str, Any] = {"args": json.loads(test.args)}
+    if test.kwargs != "{}":
+        row["kwargs"] = json.loads(test.kwargs)
+    return {**row, **({"raises": test.raises} if test.raises else {"expected": json.loads(test.expected or "null")})}
+
+
+def _rows(path: Path, kind: type[_Row]) -> Iterator[tuple[int, _Row]]:
+    source = _parquet_rows(path) if path.suffix == ".parquet" else _jsonl_rows(path)
+    for number, data in source:
+        if not isinstance(data, dict):
+            raise _fault(path, number, "", f"it is {type(data).__name__}, not a JSON object")
+        try:
+            yield number, kind.model_validate(data)
+        except pydantic.ValidationError as error:
+            first = _most_telling(error, cast("dict[str, Any]", data))
+            place = ".".join(str(part) for part in first["loc"] if not str(part).endswith("Row"))
+            raise _fault(path, number, place, f"{first['msg'].lower()} (got {_short(first['input'])})") from error
+        except RecursionError as error:
+            raise _fault(path, number, "", "it is nested too deeply") from error
+
+
+def _most_telling(error: pydantic.ValidationError, data: dict[str, Any]) -> Any:
+    """Of the errors of a union of test kinds, one about the kind that was meant."""
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    if first["loc"] and first["loc"][0] == "tests" and len(first["loc"]) > 1:
+        tests = data.get("tests")
+        place = first["loc"][1]
+        test = cast("Any", tests)[place] if isinstance(tests, list) and isinstance(place, int) else None
+        meant = "IOTestRow" if isinstance(test, dict) and ("stdin" in test or "stdout" in test) else "CallTestRow"
+        meant = "AssertTestRow" if isinstance(test, dict) and "code" in test else meant
+        return next((item for item in errors if item["loc"][:3] == ("tests", place, meant)), first)
+    return first
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    number = 0
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                if text.strip():
+                    yield number, json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _fault(path, number, "", f"it is not valid JSON ({error.msg} at column {error.colno}); perhaps the file was cut off") from error
+    except UnicodeDecodeError as error:
+        raise _fault(path, number, "", f"it is not UTF-8 text (byte {error.start})") from error
+    except RecursionError as error:
+        raise _fault(path, number, "", "it is nested too deeply") from error
+    except ValueError as error:  # such as an integer of more digits than Python converts
+        raise _fault(path, number, "", f"it cannot be read ({error})") from error
+    except OSError as error:
+        raise _no_file(path, error) from error
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        rows = tables.read_plain(path)
+    except OSError as error:
+        raise _no_file(path, error) from error
+    for number, found in enumerate(rows, 1):
+        row = _given(found)
+        if isinstance(row.get("tests"), str):
+            try:
+                row["tests"] = json.loads(row["tests"])
+            except ValueError as error:
+                raise _fault(path, number, "tests", f"its JSON text is not valid ({error})") from error
+        elif isinstance(row.get("tests"), list):
+            row["tests"] = [_given(cast("dict[str, Any]", test)) if isinstance(test, dict) else test for test in row["tests"]]
+        yield number, row
+
+
+def _given(row: dict[str, Any]) -> dict[str, Any]:
+    """Parquet stores every column for every row: a null stands for a field that was not given."""
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _no_file(path: Path, error: OSError) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"There is no file {path}.", hint="Check the path; relative paths start at the recipe's folder, or at yours on the command line.")
+    return DataError(f"{path} cannot be read ({error.strerror or error}).", hint="Check that it is a file you may read.")
+
+
+def _fault(path: Path, number: int, field: str, what: str) -> DataError:
+    where = f"{path}, line {number}" + (f", field {field}" if field else "")
+    return DataError(f"{where}: {what}.", hint="Mend that line; see docs/formats.md, or `rrtf schema` for the JSON Schema.")
+
+
+def _problem(row: ProblemRow, fault: Callable[[str, str], DataError]) -> Problem:
+    kinds = {type(test) for test in row.tests}
+    if len(kinds) > 1:
+        raise fault("tests", "tests of one problem must be all of one kind: args/expected, stdin/stdout, or code")
+    if kinds == {CallTestRow} and not row.entry_point:
+        raise fault("entry_point", "it is missing, and `args` tests need a function to call")
+    if row.entry_point is not None and not row.entry_point.isidentifier():
+        raise fault("entry_point", f"{row.entry_point!r} is not a Python name")
+    if row.reference is not None:
+        _parses(row.reference, "reference", fault)
+    return Problem(
+        name=row.name,
+        instruction=row.instruction,
+        prompt=row.prompt,
+        entry_point=row.entry_point,
+        tests=tuple(_test(test, f"tests.{place}", fault) for place, test in enumerate(row.tests)),
+        reference=row.reference,
+        split=row.split,
+        level=row.level,
+        topic=row.topic,
+    )
+
+
+def _parses(code: str, field: str, fault: Callable[[str, str], DataError]) -> None:
+    try:
+        ast.parse(code)
+    except SyntaxError as error:
+        raise fault(field, f"it is not valid Python ({error.msg}, its line {error.lineno})") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise fault(field, f"it is not valid Python ({error})") from error
+
+
+def _test(test: CallTestRow | IOTestRow | AssertTestRow, field: str, fault: Callable[[str, str], DataError]) -> Test:
+    if isinstance(test, IOTestRow):
+        return IOTest(test.stdin, test.stdout)
+    if isinstance(test, AssertTestRow):
+        _parses(test.code, f"{field}.code", fault)
+        return AssertTest(test.code)
+    if test.raises is not None and "expected" in test.model_fields_set:
+        raise fault(field, "it has both `expected` and `raises`; a call does one or the other")
+    if test.raises is None and "expected" not in test.model_fields_set:
+        raise fault(field, "it has neither `expected` nor `raises`, so nothing could be checked")
+    return CallTest(
+        args=_plain(test.args, f"{field}.args", fault),
+        kwargs=_plain(test.kwargs, f"{field}.kwargs", fault),
+        expected=None if test.raises else _plain(test.expected, f"{field}.expected", fault),
+        raises=test.raises,
+    )
+
+
+def _plain(data: Any, field: str, fault: Callable[[str, str], DataError]) -> str:
+    try:
+        return values.dumps(values.decode(data))
+    except (values.NotPlain, ValueError, TypeError, RecursionError) as error:
+        raise fault(field, f"it is not plain data ({error})") from error
