@@ -1,0 +1,83 @@
+"""Typed views of a case: what the stages read from the rows that the engine joined for them.
+
+The artefact names live here once, since the stages that write and read them never import one another. Not here: the joining itself (`rrtf.engine.runner`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from rrtf.engine.stage import Case
+from rrtf.records import Preference, Problem, Response, Verdict
+
+CURATE, STUDENT, TEACHER, EXECUTE, RANK, TRAIN = "curate", "sample.student", "sample.teacher", "execute", "rank", "train"
+EXAM, BEFORE, AFTER, REPORT = "evaluate.exam", "evaluate.before", "evaluate.after", "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Curation:
+    """A problem and what became of it before anything was sampled."""
+
+    problem: Problem
+    dropped: str = ""
+    """Why it is not used; empty when it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What ranking decided about one problem."""
+
+    problem_id: str
+    decision: str
+    """`kept`, or the named reason why it was dropped."""
+    preference: Preference | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExamProblem:
+    """A problem of a benchmark."""
+
+    benchmark: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """One answer of an examined model with its verdict."""
+
+    benchmark: str
+    prompting: str
+    """Prompt format."""
+    decoding: str
+    """Name of the decoding in the recipe, such as `greedy`."""
+    response: Response
+    verdict: Verdict
+
+
+def kept_problem(case: Case) -> Problem | None:
+    """The case's problem, None when curation dropped it."""
+    curation = cast("Curation", case.rows[CURATE][0])
+    return None if curation.dropped else curation.problem
+
+
+def responses(case: Case) -> list[Response]:
+    """Every response to the case's problem: the teacher's, then the student's."""
+    return [cast("Response", row) for name in (TEACHER, STUDENT) for row in case.rows.get(name, ())]
+
+
+def verdicts(case: Case) -> dict[str, Verdict]:
+    """The case's verdicts by response id."""
+    return {row.response_id: row for row in cast("Sequence[Verdict]", case.rows.get(EXECUTE, ()))}
+
+
+def ranking(case: Case) -> Ranking | None:
+    """What ranking decided about the case's problem."""
+    found = cast("Sequence[Ranking]", case.rows.get(RANK, ()))
+    return found[0] if found else None
+
+
+def exam_problem(case: Case) -> ExamProblem:
+    """The benchmark problem of an examination case."""
+    return cast("ExamProblem", case.rows[EXAM][0])

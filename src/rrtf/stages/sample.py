@@ -1,0 +1,182 @@
+"""sample: problems -> responses of one author, several per problem (paper, section 3.4).
+
+The student and every teacher are one stage each, with the same work. Reference solutions count as the answers of a teacher, as the paper allows human experts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rrtf.engine.stage import Case, Failure, MapStage, Opener, Task, Work
+from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
+from rrtf.identity import Json, derive_seed
+from rrtf.joins import CURATE, kept_problem
+from rrtf.prompting import FormatName, extract_code, render
+from rrtf.protocols import Generator as ModelGenerator
+from rrtf.protocols import Sampling
+from rrtf.records import Author, Completion, Problem, Response, Role
+
+
+class SampleConfig(BaseModel):
+    """How one author answers the training problems."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    n: int = Field(default=2, ge=1)
+    """Answers per problem. The paper samples offline and in parallel (3.4) and leaves the number open; it can be raised later at the price of the difference."""
+    temperature: float = Field(default=0.8, ge=0)
+    """The paper says several temperatures and names none; 0.8 keeps a small model varied without noise."""
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    """Section 4.3."""
+    max_new_tokens: int = Field(default=256, ge=1)
+    """Longest answer in tokens."""
+    prompting: FormatName = "chat-prefill"
+    """Prompt format; see `rrtf.prompting`."""
+
+
+def responses_to(
+    problems: Mapping[str, Problem], wanted: Mapping[str, tuple[int, ...]], author: Author, config: SampleConfig, seed: int, model: ModelGenerator
+) -> Iterator[Response]:
+    """Sample the `wanted` indices of every problem (both keyed by problem id). The one way completions become responses, in training and in evaluation."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for key in wanted:
+        groups.setdefault(render(config.prompting, problems[key]).stop, []).append(key)
+    for stop, keys in groups.items():
+        sampling = Sampling(config.temperature, config.top_p, config.max_new_tokens, stop)
+        prompts = (
+            render(config.prompting, problems[key]).prompt(
+                key, tuple(derive_seed(seed, key, author.model, index) for index in wanted[key])
+            )
+            for key in keys
+        )
+        for completion in model.generate(prompts, sampling):
+            yield response(problems[completion.key], completion, wanted[completion.key][completion.index], author, config.prompting)
+
+
+def response(problem: Problem, completion: Completion, index: int, author: Author, prompting: FormatName) -> Response:
+    """A completion taken as an answer: the program extracted, and the rule that found it."""
+    found = extract_code(prompting, problem, completion.text)
+    return Response(
+        problem_id=problem.id,
+        author=author,
+        index=index,
+        text=completion.text,
+        code=found.code,
+        rule=found.rule,
+        stop=completion.stop,
+        completion_tokens=completion.completion_tokens,
+    )
+
+
+def stage(
+    name: str, role: Role, config: SampleConfig, engine: GeneratorConfig, model: str, revision: str, seed: int, how: GenerationHow, part_cases: int
+) -> MapStage:
+    """Answers of a model."""
+    identity: Json = {
+        "model": model,
+        "revision": revision,
+        "role": role,
+        "engine": engine.model_dump(mode="json"),
+        "sampling": config.model_dump(mode="json", exclude={"n"}),
+        "seed": seed,
+    }
+    return MapStage(
+        name=name,
+        version=1,
+        reads=(CURATE,),
+        row=Response,
+        key=lambda row: row.problem_id,
+        order=lambda row: (row.index,),
+        identity=identity,
+        extent={"n": config.n},
+        open=partial(_open, role, config, engine, model, seed, how),
+        expected=lambda case: config.n if kept_problem(case) else 0,
+        unit="answers",
+        summarize=_summary,
+        part_cases=part_cases,
+    )
+
+
+def reference_stage(name: str) -> MapStage:
+    """Answers that came with the data."""
+    return MapStage(
+        name=name,
+        version=1,
+        reads=(CURATE,),
+        row=Response,
+        key=lambda row: row.problem_id,
+        order=lambda row: (row.index,),
+        identity={"model": "reference"},
+        open=lambda inputs: _references,
+        expected=lambda case: 1,
+        unit="answers",
+        summarize=_summary,
+        part_cases=1024,
+    )
+
+
+def _open(
+    role: Role, config: SampleConfig, engine: GeneratorConfig, model: str, seed: int, how: GenerationHow, inputs: Mapping[str, Path]
+) -> Opener:
+    return partial(_opened, role, config, engine, model, seed, how)
+
+
+@contextmanager
+def _opened(role: Role, config: SampleConfig, engine: GeneratorConfig, model: str, seed: int, how: GenerationHow) -> Generator[Work]:
+    with open_generator(engine, model, how) as generator:
+        yield partial(_work, Author(role, generator.model, generator.revision), config, seed, generator)
+
+
+def _work(author: Author, config: SampleConfig, seed: int, generator: ModelGenerator, task: Task) -> Iterator[Response | Failure]:
+    problems: dict[str, Problem] = {}
+    wanted: dict[str, tuple[int, ...]] = {}
+    for case in task.cases:
+        problem = kept_problem(case)
+        if problem is None:
+            continue
+        known: dict[int, Response] = {row.index: row for row in task.known.get(case.key, ()) if row.index < config.n}
+        yield from known.values()
+        task.tick(len(known))
+        missing = tuple(index for index in range(config.n) if index not in known)
+        if missing:
+            problems[case.key], wanted[case.key] = problem, missing
+    for found in responses_to(problems, wanted, author, config, seed, generator):
+        task.tick(1)
+        yield found
+
+
+@contextmanager
+def _references() -> Generator[Work]:
+    yield _reference_work
+
+
+def _reference_work(task: Task) -> Iterator[Response]:
+    for case in task.cases:
+        problem = kept_problem(case)
+        task.tick(1)
+        if problem is not None and problem.reference is not None:
+            yield _reference(case, problem)
+
+
+def _reference(case: Case, problem: Problem) -> Response:
+    code = problem.reference or ""
+    author = Author("reference", "reference", "")
+    return Response(problem_id=case.key, author=author, index=0, text=code, code=code, rule="reference", stop="stop", completion_tokens=0)
+
+
+def _summary(rows: Iterator[Response]) -> Json:
+    rules: Counter[str] = Counter()
+    stops: Counter[str] = Counter()
+    tokens = count = 0
+    for row in rows:
+        rules[row.rule] += 1
+        stops[row.stop] += 1
+        tokens += row.completion_tokens
+        count += 1
+    return {"responses": count, "tokens": tokens, "extraction": dict(sorted(rules.items())), "stop": dict(sorted(stops.items()))}
