@@ -1,0 +1,238 @@
+"""evaluate: a model's answers to problems it never learned from, judged like training data: same generator, harness and verdicts.
+
+One stage makes the examination (the benchmarks' problems as rows), another sits it with one model. Scores are computed from the rows by `rrtf.benchmarks.results`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rrtf.benchmarks import open_benchmark
+from rrtf.benchmarks.results import summary
+from rrtf.engine.stage import Case, Failure, MapStage, Opener, Task, Work
+from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
+from rrtf.identity import Json, fingerprint
+from rrtf.joins import EXAM, ExamProblem, Graded, exam_problem
+from rrtf.prompting import FormatName
+from rrtf.protocols import Generator as ModelGenerator
+from rrtf.protocols import Sandbox
+from rrtf.records import Author, Problem, Response
+from rrtf.sandbox import SandboxConfig, open_sandbox
+from rrtf.sandbox.harness import Answer, JudgingFailure, judge_many
+from rrtf.stages.sample import SampleConfig, responses_to
+
+
+class DecodingConfig(BaseModel):
+    """One way of decoding in the examination."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    n: int = Field(default=1, ge=1)
+    """Answers per problem; can be raised later at the price of the difference."""
+    temperature: float = Field(default=0.0, ge=0)
+    """0 is greedy. The paper uses 0.2 for pass@1 and 1.2 for pass@10 and pass@100 (4.1)."""
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    """Section 4.3."""
+    benchmarks: tuple[str, ...] = ()
+    """Only on these benchmarks; empty means on all."""
+
+
+class EvaluateConfig(BaseModel):
+    """The examination."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    benchmarks: tuple[str, ...] = ("starter", "humaneval")
+    """`starter` (its held-out split), `humaneval`, `mbpp`, or the path of a problem file (its `test` split)."""
+    decodings: dict[str, DecodingConfig] = {"greedy": DecodingConfig()}
+    """The decodings by name."""
+    before: tuple[FormatName, ...] = ("chat-prefill", "paper")
+    """Prompt formats for the model before training; the best one counts as *before*."""
+    after: tuple[FormatName, ...] = ("paper",)
+    """Prompt formats for the trained model: the format it was trained in."""
+    max_new_tokens: int = Field(default=512, ge=1)
+    """Section 4.3."""
+    limit: int | None = None
+    """Use only the first so many problems of each benchmark; for trying things out, since it changes the score."""
+
+
+def exam_problems(config: EvaluateConfig) -> list[ExamProblem]:
+    """Every problem of the examination. Raises `DataError` or `EngineError`."""
+    return [
+        ExamProblem(name, problem)
+        for name in config.benchmarks
+        for problem in open_benchmark(name, split="test").problems()[: config.limit]
+    ]
+
+
+def exam_stage(problems: Callable[[], Sequence[ExamProblem]]) -> MapStage:
+    """The examination as rows."""
+    return MapStage(
+        name=EXAM,
+        version=1,
+        reads=(),
+        row=ExamProblem,
+        key=lambda row: row.problem.id,
+        order=lambda row: (),
+        identity=fingerprint([[row.benchmark, row.problem.name, row.problem.id] for row in problems()]),
+        open=lambda inputs: partial(_exam_opened, problems),
+        expected=lambda case: len(problems()),
+        unit="problems",
+        summarize=_exam_summary,
+    )
+
+
+@contextmanager
+def _exam_opened(problems: Callable[[], Sequence[ExamProblem]]) -> Generator[Work]:
+    yield lambda task: _exam_work(problems, task)
+
+
+def _exam_work(problems: Callable[[], Sequence[ExamProblem]], task: Task) -> Iterator[ExamProblem]:
+    for row in problems():
+        task.tick(1)
+        yield row
+
+
+def _exam_summary(rows: Iterator[ExamProblem]) -> Json:
+    counts: dict[str, Json] = {}
+    for row in rows:
+        found = counts.get(row.benchmark)
+        counts[row.benchmark] = (found if isinstance(found, int) else 0) + 1
+    return counts
+
+
+def stage(
+    name: str,
+    config: EvaluateConfig,
+    prompting: tuple[FormatName, ...],
+    engine: GeneratorConfig,
+    model: str | None,
+    revision: str,
+    trained: tuple[str, str] | None,
+    sandbox: SandboxConfig,
+    seed: int,
+    workers: int,
+    how: GenerationHow,
+    part_cases: int,
+    notes: Callable[[], Json],
+) -> MapStage:
+    """The examination of one model: `model` by name, or the folder that the stage `trained[0]` wrote, called `trained[1]` in results."""
+    identity: Json = {
+        "model": model or "trained",
+        "revision": revision,
+        "engine": engine.model_dump(mode="json"),
+        "prompting": list(prompting),
+        "decodings": {key: item.model_dump(mode="json", exclude={"n"}) for key, item in config.decodings.items()},
+        "max_new_tokens": config.max_new_tokens,
+        "sandbox": sandbox.model_dump(mode="json"),
+        "seed": seed,
+    }
+    return MapStage(
+        name=name,
+        version=1,
+        reads=(EXAM, trained[0]) if trained else (EXAM,),
+        row=Graded,
+        key=lambda row: row.response.problem_id,
+        order=lambda row: (row.prompting, row.decoding, row.response.index),
+        identity=identity,
+        extent={key: item.n for key, item in config.decodings.items()},
+        open=partial(_open, config, prompting, engine, model, trained, sandbox, seed, workers, how),
+        expected=partial(_expected, config, prompting),
+        unit="answers",
+        summarize=summary,
+        notes=notes,
+        part_cases=part_cases,
+    )
+
+
+def _settings(config: EvaluateConfig, benchmark: str) -> list[tuple[str, DecodingConfig]]:
+    return [(key, item) for key, item in config.decodings.items() if not item.benchmarks or benchmark in item.benchmarks]
+
+
+def _expected(config: EvaluateConfig, prompting: tuple[FormatName, ...], case: Case) -> int:
+    return len(prompting) * sum(item.n for _, item in _settings(config, exam_problem(case).benchmark))
+
+
+def _open(
+    config: EvaluateConfig,
+    prompting: tuple[FormatName, ...],
+    engine: GeneratorConfig,
+    model: str | None,
+    trained: tuple[str, str] | None,
+    sandbox: SandboxConfig,
+    seed: int,
+    workers: int,
+    how: GenerationHow,
+    inputs: Mapping[str, Path],
+) -> Opener:
+    from rrtf.stages.train import model_folder
+
+    return partial(
+        _opened, config, prompting, engine, model or str(model_folder(inputs[trained[0]] if trained else Path())), trained, sandbox, seed, workers, how
+    )
+
+
+@contextmanager
+def _opened(
+    config: EvaluateConfig,
+    prompting: tuple[FormatName, ...],
+    engine: GeneratorConfig,
+    model: str,
+    trained: tuple[str, str] | None,
+    sandbox: SandboxConfig,
+    seed: int,
+    workers: int,
+    how: GenerationHow,
+) -> Generator[Work]:
+    with open_generator(engine, model, how) as generator, open_sandbox(sandbox, workers=workers) as box:
+        author = Author("student", trained[1] if trained else generator.model, generator.revision)
+        yield partial(_work, config, prompting, author, seed, generator, box)
+
+
+def _work(
+    config: EvaluateConfig, prompting: tuple[FormatName, ...], author: Author, seed: int, generator: ModelGenerator, box: Sandbox, task: Task
+) -> Iterator[Graded | Failure]:
+    exam = {case.key: exam_problem(case) for case in task.cases}
+    problems: dict[str, Problem] = {key: row.problem for key, row in exam.items()}
+    for form in prompting:
+        for name, decoding in config.decodings.items():
+            sampling = SampleConfig(
+                n=decoding.n, temperature=decoding.temperature, top_p=decoding.top_p, max_new_tokens=config.max_new_tokens, prompting=form
+            )
+            wanted: dict[str, tuple[int, ...]] = {}
+            for key, row in exam.items():
+                if (name, decoding) not in _settings(config, row.benchmark):
+                    continue
+                known: dict[int, Graded] = {
+                    old.response.index: old
+                    for old in task.known.get(key, ())
+                    if (old.prompting, old.decoding) == (form, name) and old.response.index < decoding.n and old.response.author == author
+                }
+                yield from known.values()
+                task.tick(len(known))
+                if missing := tuple(index for index in range(decoding.n) if index not in known):
+                    wanted[key] = missing
+            answers = _ticking(responses_to(problems, wanted, author, sampling, seed, generator), task)
+            by_id = {answer.id: answer for answer in answers}
+            for verdict in judge_many([Answer(problems[found.problem_id], found.id, found.code) for found in by_id.values()], box):
+                if isinstance(verdict, JudgingFailure):
+                    yield Failure(verdict.problem_id, verdict.reason)
+                else:
+                    yield Graded(
+                        benchmark=exam[verdict.problem_id].benchmark,
+                        prompting=form,
+                        decoding=name,
+                        response=by_id[verdict.response_id],
+                        verdict=verdict,
+                    )
+
+
+def _ticking(found: Iterator[Response], task: Task) -> Iterator[Response]:
+    for answer in found:
+        task.tick(1)
+        yield answer
