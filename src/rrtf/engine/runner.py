@@ -276,7 +276,7 @@ def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -
     def bar(label: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         return progress(label, total, unit)
 
-    task = FoldTask(partial(cases, pipeline, stage), {name: pipeline.folder(name) for name in stage.reads}, work, bar)
+    task = FoldTask(partial(cases, pipeline, stage), {name: pipeline.folder(name) for name in stage.reads}, work, bar, partial(rows, pipeline))
     summary = stage.work(task)
     parts = tuple(Part(str(path.relative_to(folder)), 0, artifacts.file_digest(path)) for path in stage.outputs(work))
     return Manifest(

@@ -96,6 +96,8 @@ class FoldTask:
     """Its own folder, kept over interruptions of the same work: half-finished work in it may be resumed."""
     progress: Callable[[str, int, str], AbstractContextManager[Tick]]
     """Opens a progress bar: label, total, unit."""
+    rows: Callable[[str], Iterator[Row]]
+    """Every row of an artefact it reads, by name, in order: for those whose keys are not the cases' own (an examination, in a report)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
