@@ -1,0 +1,165 @@
+"""Questions about Python source text, answered without running it: does it parse, what does it bind, what does it need, where does a header end.
+
+Everything here takes text written by a model, so nothing here raises on bad source. Not here: which part of a completion is the program
+(`rrtf.extraction.regions`, `rrtf.extraction.programs`).
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import io
+import tokenize
+import warnings
+from collections.abc import Iterable
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
+
+
+def parse(source: str) -> ast.Module | None:
+    """The syntax tree, or None when the source does not parse (NUL bytes and nesting beyond the parser's depth included)."""
+    try:
+        with warnings.catch_warnings():
+            # A stray "\d" in a model's string is its own business, not a warning of ours.
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def error_line(source: str) -> int | None:
+    """The line (from 1) the parser complains about, or None when it parses or names no line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source)
+    except SyntaxError as error:
+        return error.lineno
+    except (ValueError, RecursionError, MemoryError):
+        return None
+    return None
+
+
+def same_tree(left: ast.AST | list[ast.stmt], right: ast.AST | list[ast.stmt]) -> bool:
+    """Whether two trees (or two lists of statements) are equal apart from their positions."""
+    try:
+        if isinstance(left, list) or isinstance(right, list):
+            return (
+                isinstance(left, list)
+                and isinstance(right, list)
+                and len(left) == len(right)
+                and all(ast.dump(a) == ast.dump(b) for a, b in zip(left, right, strict=True))
+            )
+        return ast.dump(left) == ast.dump(right)
+    except RecursionError:
+        return False
+
+
+def functions(module: ast.Module, name: str | None) -> list[FunctionNode]:
+    """The top-level functions of that name (of any name for None), in order."""
+    return [node for node in module.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and name in (None, node.name)]
+
+
+def first_line(node: ast.stmt) -> int:
+    """The first line (from 1) of a statement, decorators included."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    return node.lineno
+
+
+def offset(lines: list[str], line: int, column: int) -> int:
+    """Character offset in the text of a position given as ast gives it: line from 1, column in UTF-8 bytes. `lines` keep their ends."""
+    return sum(len(text) for text in lines[: line - 1]) + len(lines[line - 1].encode()[:column].decode(errors="ignore"))
+
+
+def docstring_node(function: FunctionNode) -> ast.Expr | None:
+    """The statement that holds the function's docstring."""
+    head = function.body[0]
+    return head if isinstance(head, ast.Expr) and isinstance(head.value, ast.Constant) and isinstance(head.value.value, str) else None
+
+
+def is_stub(function: FunctionNode) -> bool:
+    """Whether the body says nothing: only a docstring, `pass`, `...` or `raise NotImplementedError`."""
+    for node in function.body:
+        if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            continue
+        raised = node.exc if isinstance(node, ast.Raise) else None
+        raised = raised.func if isinstance(raised, ast.Call) else raised
+        if not (isinstance(raised, ast.Name) and raised.id == "NotImplementedError"):
+            return False
+    return True
+
+
+def header_end(source: str, function: FunctionNode) -> int | None:
+    """Character offset just behind the colon that ends the function's header, or None when it cannot be found."""
+    lines = source.splitlines(keepends=True)
+    start = function.lineno - 1
+    depth = 0
+    try:
+        for token in tokenize.generate_tokens(io.StringIO("".join(lines[start:])).readline):
+            if token.type != tokenize.OP:
+                continue
+            if token.string in "([{":
+                depth += 1
+            elif token.string in ")]}":
+                depth -= 1
+            elif token.string == ":" and depth == 0:
+                row, column = token.end
+                return sum(len(text) for text in lines[: start + row - 1]) + column
+    except (tokenize.TokenError, SyntaxError):
+        return None
+    return None
+
+
+def bound(nodes: Iterable[ast.AST]) -> set[str]:
+    """Every name that the nodes bind anywhere inside them: assignments, parameters, imports, definitions, handlers, patterns."""
+    names: set[str] = set()
+    for root in nodes:
+        for node in ast.walk(root):
+            match node:
+                case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                    names.add(name)
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name) | ast.arg(arg=name):
+                    names.add(name)
+                case ast.alias(name=name, asname=asname):
+                    names.add(asname or name.split(".")[0])
+                case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+                    names.add(name)
+                case _:
+                    pass
+    return names
+
+
+def binds(statement: ast.stmt) -> set[str]:
+    """The names that a top-level statement binds in the module."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            return bound(aliases)
+        case ast.Assign(targets=targets):
+            return bound(targets)
+        case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+            return bound([target])
+        case ast.If() | ast.Try() | ast.With() | ast.For() | ast.While():
+            return set[str]().union(*(binds(node) for node in ast.iter_child_nodes(statement) if isinstance(node, ast.stmt)), handler_binds(statement))
+        case _:
+            return set()
+
+
+def handler_binds(statement: ast.stmt) -> set[str]:
+    """What the `except` branches of a try statement bind."""
+    if not isinstance(statement, ast.Try):
+        return set()
+    return set[str]().union(*(binds(node) for handler in statement.handlers for node in handler.body))
+
+
+def loaded(nodes: Iterable[ast.AST]) -> set[str]:
+    """Every name that the nodes read."""
+    return {node.id for root in nodes for node in ast.walk(root) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
+def unbound(module: ast.Module) -> set[str]:
+    """Names the module reads but neither binds nor finds among the builtins: what it needs from elsewhere."""
+    return loaded(module.body) - bound(module.body) - BUILTINS
