@@ -123,6 +123,11 @@ def require_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def outputs(folder: Path) -> list[Path]:
+    """The files that a finished artefact lists, the first one first."""
+    return [folder / part.file for part in require_manifest(folder).parts]
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:

@@ -6,7 +6,7 @@ Not here yet: overlap with benchmarks by text and behaviour; a problem that *is*
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -48,14 +48,14 @@ def training_problems(config: ProblemsConfig) -> list[Problem]:
     return chosen
 
 
-def stage(config: ProblemsConfig, sandbox: SandboxConfig, workers: int, exam: Callable[[], Sequence[Problem]]) -> MapStage:
-    """The stage. `exam` gives the problems that will be examined, which must not be learned from."""
+def stage(config: ProblemsConfig, sandbox: SandboxConfig, workers: int, exam: Sequence[Problem]) -> MapStage:
+    """The stage. `exam` holds the problems that will be examined, which must not be learned from."""
     problems = training_problems(config)
     identity: Json = {
         "problems": fingerprint([[problem.id, problem.name] for problem in problems]),
         "bad_reference": config.bad_reference,
         "sandbox": sandbox.model_dump(mode="json"),
-        "exam": fingerprint(sorted(problem.id for problem in exam())),
+        "exam": fingerprint(sorted(problem.id for problem in exam)),
     }
     return MapStage(
         name=CURATE,
@@ -72,19 +72,19 @@ def stage(config: ProblemsConfig, sandbox: SandboxConfig, workers: int, exam: Ca
     )
 
 
-def _open(config: ProblemsConfig, sandbox: SandboxConfig, workers: int, exam: Callable[[], Sequence[Problem]], inputs: Mapping[str, Path]) -> Opener:
+def _open(config: ProblemsConfig, sandbox: SandboxConfig, workers: int, exam: Sequence[Problem], inputs: Mapping[str, Path]) -> Opener:
     return partial(_opened, config, sandbox, workers, exam)
 
 
 @contextmanager
-def _opened(config: ProblemsConfig, sandbox: SandboxConfig, workers: int, exam: Callable[[], Sequence[Problem]]) -> Generator[Work]:
+def _opened(config: ProblemsConfig, sandbox: SandboxConfig, workers: int, exam: Sequence[Problem]) -> Generator[Work]:
     with open_sandbox(sandbox, workers=workers) as box:
         yield partial(_work, config, box, exam)
 
 
-def _work(config: ProblemsConfig, box: Sandbox, exam: Callable[[], Sequence[Problem]], task: Task) -> Iterator[Curation | Failure]:
+def _work(config: ProblemsConfig, box: Sandbox, exam: Sequence[Problem], task: Task) -> Iterator[Curation | Failure]:
     problems = training_problems(config)
-    examined = {_question(problem): problem.name for problem in exam()}
+    examined = {_question(problem): problem.name for problem in exam}
     failing: dict[str, str] = {}
     answers = [Answer(problem, problem.id, problem.reference) for problem in problems if problem.reference is not None]
     for verdict in judge_many(answers, box):

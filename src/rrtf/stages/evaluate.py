@@ -12,8 +12,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rrtf.answering import Decoding, answers
 from rrtf.benchmarks import open_benchmark
 from rrtf.benchmarks.results import summary
+from rrtf.engine import artifacts
 from rrtf.engine.stage import Case, Failure, MapStage, Opener, Task, Work
 from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
 from rrtf.identity import Json, fingerprint
@@ -24,7 +26,6 @@ from rrtf.protocols import Sandbox
 from rrtf.records import Author, Problem, Response
 from rrtf.sandbox import SandboxConfig, open_sandbox
 from rrtf.sandbox.harness import Answer, JudgingFailure, judge_many
-from rrtf.stages.sample import SampleConfig, responses_to
 
 
 class DecodingConfig(BaseModel):
@@ -70,7 +71,7 @@ def exam_problems(config: EvaluateConfig) -> list[ExamProblem]:
     ]
 
 
-def exam_stage(problems: Callable[[], Sequence[ExamProblem]]) -> MapStage:
+def exam_stage(problems: Sequence[ExamProblem]) -> MapStage:
     """The examination as rows."""
     return MapStage(
         name=EXAM,
@@ -79,21 +80,21 @@ def exam_stage(problems: Callable[[], Sequence[ExamProblem]]) -> MapStage:
         row=ExamProblem,
         key=lambda row: row.problem.id,
         order=lambda row: (),
-        identity=fingerprint([[row.benchmark, row.problem.name, row.problem.id] for row in problems()]),
+        identity=fingerprint([[row.benchmark, row.problem.name, row.problem.id] for row in problems]),
         open=lambda inputs: partial(_exam_opened, problems),
-        expected=lambda case: len(problems()),
+        expected=lambda case: len(problems),
         unit="problems",
         summarize=_exam_summary,
     )
 
 
 @contextmanager
-def _exam_opened(problems: Callable[[], Sequence[ExamProblem]]) -> Generator[Work]:
-    yield lambda task: _exam_work(problems, task)
+def _exam_opened(problems: Sequence[ExamProblem]) -> Generator[Work]:
+    yield partial(_exam_work, problems)
 
 
-def _exam_work(problems: Callable[[], Sequence[ExamProblem]], task: Task) -> Iterator[ExamProblem]:
-    for row in problems():
+def _exam_work(problems: Sequence[ExamProblem], task: Task) -> Iterator[ExamProblem]:
+    for row in problems:
         task.tick(1)
         yield row
 
@@ -113,7 +114,7 @@ def stage(
     engine: GeneratorConfig,
     model: str | None,
     revision: str,
-    trained: tuple[str, str] | None,
+    trained: str | None,
     sandbox: SandboxConfig,
     seed: int,
     workers: int,
@@ -121,7 +122,7 @@ def stage(
     part_cases: int,
     notes: Callable[[], Json],
 ) -> MapStage:
-    """The examination of one model: `model` by name, or the folder that the stage `trained[0]` wrote, called `trained[1]` in results."""
+    """The examination of one model: `model` by name, or the one that the stage `trained` wrote."""
     identity: Json = {
         "model": model or "trained",
         "revision": revision,
@@ -135,7 +136,7 @@ def stage(
     return MapStage(
         name=name,
         version=1,
-        reads=(EXAM, trained[0]) if trained else (EXAM,),
+        reads=(EXAM, trained) if trained else (EXAM,),
         row=Graded,
         key=lambda row: row.response.problem_id,
         order=lambda row: (row.prompting, row.decoding, row.response.index),
@@ -163,18 +164,15 @@ def _open(
     prompting: tuple[FormatName, ...],
     engine: GeneratorConfig,
     model: str | None,
-    trained: tuple[str, str] | None,
+    trained: str | None,
     sandbox: SandboxConfig,
     seed: int,
     workers: int,
     how: GenerationHow,
     inputs: Mapping[str, Path],
 ) -> Opener:
-    from rrtf.stages.train import model_folder
-
-    return partial(
-        _opened, config, prompting, engine, model or str(model_folder(inputs[trained[0]] if trained else Path())), trained, sandbox, seed, workers, how
-    )
+    weights = str(artifacts.outputs(inputs[trained])[0].parent) if trained else model or ""
+    return partial(_opened, config, prompting, engine, weights, trained, sandbox, seed, workers, how)
 
 
 @contextmanager
@@ -183,14 +181,14 @@ def _opened(
     prompting: tuple[FormatName, ...],
     engine: GeneratorConfig,
     model: str,
-    trained: tuple[str, str] | None,
+    trained: str | None,
     sandbox: SandboxConfig,
     seed: int,
     workers: int,
     how: GenerationHow,
 ) -> Generator[Work]:
     with open_generator(engine, model, how) as generator, open_sandbox(sandbox, workers=workers) as box:
-        author = Author("student", trained[1] if trained else generator.model, generator.revision)
+        author = Author("student", "trained" if trained else generator.model, generator.revision)
         yield partial(_work, config, prompting, author, seed, generator, box)
 
 
@@ -201,9 +199,7 @@ def _work(
     problems: dict[str, Problem] = {key: row.problem for key, row in exam.items()}
     for form in prompting:
         for name, decoding in config.decodings.items():
-            sampling = SampleConfig(
-                n=decoding.n, temperature=decoding.temperature, top_p=decoding.top_p, max_new_tokens=config.max_new_tokens, prompting=form
-            )
+            how = Decoding(form, decoding.temperature, decoding.top_p, config.max_new_tokens)
             wanted: dict[str, tuple[int, ...]] = {}
             for key, row in exam.items():
                 if (name, decoding) not in _settings(config, row.benchmark):
@@ -217,8 +213,7 @@ def _work(
                 task.tick(len(known))
                 if missing := tuple(index for index in range(decoding.n) if index not in known):
                     wanted[key] = missing
-            answers = _ticking(responses_to(problems, wanted, author, sampling, seed, generator), task)
-            by_id = {answer.id: answer for answer in answers}
+            by_id = {answer.id: answer for answer in _ticking(answers(problems, wanted, author, how, seed, generator), task)}
             for verdict in judge_many([Answer(problems[found.problem_id], found.id, found.code) for found in by_id.values()], box):
                 if isinstance(verdict, JudgingFailure):
                     yield Failure(verdict.problem_id, verdict.reason)

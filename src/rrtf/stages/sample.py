@@ -13,14 +13,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rrtf.answering import Decoding, answers
 from rrtf.engine.stage import Case, Failure, MapStage, Opener, Task, Work
 from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
-from rrtf.identity import Json, derive_seed
+from rrtf.identity import Json
 from rrtf.joins import CURATE, kept_problem
-from rrtf.prompting import FormatName, extract_code, render
+from rrtf.prompting import FormatName
 from rrtf.protocols import Generator as ModelGenerator
-from rrtf.protocols import Sampling
-from rrtf.records import Author, Completion, Problem, Response, Role
+from rrtf.records import Author, Problem, Response, Role
 
 
 class SampleConfig(BaseModel):
@@ -29,7 +29,7 @@ class SampleConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     n: int = Field(default=2, ge=1)
-    """Answers per problem. The paper samples offline and in parallel (3.4) and leaves the number open; it can be raised later at the price of the difference."""
+    """Answers per problem. The paper leaves the number open (3.4); it can be raised later at the price of the difference."""
     temperature: float = Field(default=0.8, ge=0)
     """The paper says several temperatures and names none; 0.8 keeps a small model varied without noise."""
     top_p: float = Field(default=0.95, gt=0, le=1)
@@ -39,39 +39,10 @@ class SampleConfig(BaseModel):
     prompting: FormatName = "chat-prefill"
     """Prompt format; see `rrtf.prompting`."""
 
-
-def responses_to(
-    problems: Mapping[str, Problem], wanted: Mapping[str, tuple[int, ...]], author: Author, config: SampleConfig, seed: int, model: ModelGenerator
-) -> Iterator[Response]:
-    """Sample the `wanted` indices of every problem (both keyed by problem id). The one way completions become responses, in training and in evaluation."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for key in wanted:
-        groups.setdefault(render(config.prompting, problems[key]).stop, []).append(key)
-    for stop, keys in groups.items():
-        sampling = Sampling(config.temperature, config.top_p, config.max_new_tokens, stop)
-        prompts = (
-            render(config.prompting, problems[key]).prompt(
-                key, tuple(derive_seed(seed, key, author.model, index) for index in wanted[key])
-            )
-            for key in keys
-        )
-        for completion in model.generate(prompts, sampling):
-            yield response(problems[completion.key], completion, wanted[completion.key][completion.index], author, config.prompting)
-
-
-def response(problem: Problem, completion: Completion, index: int, author: Author, prompting: FormatName) -> Response:
-    """A completion taken as an answer: the program extracted, and the rule that found it."""
-    found = extract_code(prompting, problem, completion.text)
-    return Response(
-        problem_id=problem.id,
-        author=author,
-        index=index,
-        text=completion.text,
-        code=found.code,
-        rule=found.rule,
-        stop=completion.stop,
-        completion_tokens=completion.completion_tokens,
-    )
+    @property
+    def decoding(self) -> Decoding:
+        """The same without the number of answers."""
+        return Decoding(self.prompting, self.temperature, self.top_p, self.max_new_tokens)
 
 
 def stage(
@@ -146,7 +117,7 @@ def _work(author: Author, config: SampleConfig, seed: int, generator: ModelGener
         missing = tuple(index for index in range(config.n) if index not in known)
         if missing:
             problems[case.key], wanted[case.key] = problem, missing
-    for found in responses_to(problems, wanted, author, config, seed, generator):
+    for found in answers(problems, wanted, author, config.decoding, seed, generator):
         task.tick(1)
         yield found
 

@@ -1,0 +1,215 @@
+"""The command line: one command per stage, and run, plan, show, explain, check. Thin: no logic here, and nothing heavy imported before it is needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rrtf.engine.artifacts import Manifest
+    from rrtf.recipe import Recipe
+
+_Params = ParamSpec("_Params")
+_Result = TypeVar("_Result")
+
+_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="rrtf")
+def cli() -> None:
+    """Make a code model better from tests and teachers, and prove it.
+
+    Start with: rrtf run recipes/starter.toml
+    """
+
+
+def main() -> None:
+    """Entry point. User mistakes end in sentences and a telling exit status; only a bug of ours shows a traceback."""
+    from rrtf.errors import RrtfError
+
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except RrtfError as error:
+        click.echo(f"rrtf: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("rrtf: interrupted. Finished parts are kept; run the same command again to go on.", err=True)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: not an error.
+        sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue]
+        sys.exit(0)
+
+
+def _recipe_options(command: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
+    overrides = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated.")
+    return click.argument("recipe", type=click.Path(path_type=Path))(overrides(command))
+
+
+def _load(path: Path, overrides: tuple[str, ...]) -> Recipe:
+    from rrtf import recipe
+
+    return recipe.load(path, overrides)
+
+
+def _run(recipe: Recipe, verb: str | None) -> dict[str, Manifest]:
+    from rrtf import pipeline
+    from rrtf.engine import runner
+    from rrtf.engine.local import InlineExecutor, ProcessExecutor
+    from rrtf.recipe import freeze
+
+    built = pipeline.build(recipe)
+    only = None if verb is None else pipeline.of_verb(built, verb)
+    executor = InlineExecutor() if recipe.how.processes == 1 else ProcessExecutor(recipe.how.processes)
+    freeze(recipe, built.directory / "recipe.toml")
+    return runner.run(built, only, executor, lambda line: click.echo(line, err=True))
+
+
+@cli.command()
+@_recipe_options
+def run(recipe: Path, overrides: tuple[str, ...]) -> None:
+    """Run the whole loop of RECIPE, reusing and resuming what is there."""
+    from rrtf.joins import REPORT
+
+    loaded = _load(recipe, overrides)
+    _run(loaded, None)
+    folder = Path(loaded.run.directory) / REPORT
+    _show_report(folder)
+
+
+def _show_report(folder: Path) -> None:
+    from rrtf.engine.artifacts import outputs
+
+    files = {path.name: path for path in outputs(folder)}
+    click.echo(files["results.md"].read_text(encoding="utf-8"))
+    click.echo(f"Report: {files['report.html'].resolve()}")
+
+
+def _stage_command(verb: str, text: str) -> None:
+    @cli.command(verb, help=text)
+    @_recipe_options
+    def command(recipe: Path, overrides: tuple[str, ...]) -> None:
+        for name, manifest in _run(_load(recipe, overrides), verb).items():
+            click.echo(f"{name}: {_brief(manifest.summary)}")
+
+    del command
+
+
+for _verb, _text in (
+    ("curate", "Read the problems of RECIPE and drop those unfit to learn from."),
+    ("sample", "Sample the student's and the teacher's answers."),
+    ("execute", "Run every answer against its tests."),
+    ("rank", "Rank student against teacher."),
+    ("train", "Train the student on the ranked answers."),
+    ("report", "Write the HTML report."),
+):
+    _stage_command(_verb, _text)
+
+
+@cli.command()
+@_recipe_options
+def plan(recipe: Path, overrides: tuple[str, ...]) -> None:
+    """Say what `run` would reuse, resume or run, and why. Changes nothing."""
+    from rrtf import pipeline
+    from rrtf.engine import runner
+
+    for decision in runner.plan(pipeline.build(_load(recipe, overrides))):
+        click.echo(f"{decision.stage:16} {decision.action:7} {decision.why}")
+
+
+@cli.command()
+@click.argument("recipe", type=click.Path(path_type=Path), required=False)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated.")
+@click.option("--model", help="A local folder, a hub id, or smollm2-135m-instruct.")
+@click.option("--benchmark", "benchmarks", default="humaneval,starter", show_default=True, help="Benchmarks or problem files, separated by commas.")
+@click.option("--n", default=1, show_default=True, type=click.IntRange(1), help="Answers per problem; raising it later keeps what is there.")
+@click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(0), help="0 is greedy.")
+@click.option("--top-p", default=0.95, show_default=True, type=click.FloatRange(0, 1, min_open=True), help="Nucleus sampling.")
+@click.option("--max-new-tokens", default=512, show_default=True, type=click.IntRange(1), help="Longest answer.")
+@click.option("--format", "prompting", default="chat-prefill", show_default=True, help="Prompt formats: paper, raw, chat, chat-prefill; separated by commas.")
+@click.option("--seed", default=0, show_default=True, help="Seed of sampling.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many problems of each benchmark.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results/evaluate"), show_default=True, help="Where the rows and scores go.")
+def evaluate(recipe: Path | None, overrides: tuple[str, ...], model: str | None, **options: Any) -> None:
+    """Examine a model: with --model on its own, or with RECIPE the examinations of its run."""
+    if recipe is not None and model is not None or recipe is None and model is None:
+        raise click.UsageError("Give either a RECIPE or --model.")
+    if recipe is not None:
+        for name, manifest in _run(_load(recipe, overrides), "evaluate").items():
+            click.echo(f"{name}: {_brief(manifest.summary)}")
+        return
+    from rrtf.evaluation import examine
+
+    click.echo(examine(model or "", overrides=overrides, say=lambda line: click.echo(line, err=True), **options))
+
+
+@cli.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("artefact", required=False)
+@click.option("--limit", default=20, show_default=True, help="Rows to print.")
+def show(run_directory: Path, artefact: str | None, limit: int) -> None:
+    """Show what a RUN holds: every artefact with its counts, or the rows of one ARTEFACT as JSON lines."""
+    from rrtf import inspection
+
+    for line in inspection.artefacts(run_directory) if artefact is None else inspection.rows(run_directory, artefact, limit):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("what")
+@click.argument("problem", required=False)
+def explain(what: str, problem: str | None) -> None:
+    """Explain a recipe KEY (rrtf explain train.epochs), or everything a run learned about one problem (rrtf explain RUN PROBLEM)."""
+    from rrtf import inspection
+
+    for line in inspection.explain_key(what) if problem is None else inspection.explain_problem(Path(what), problem):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("problems", type=click.Path(path_type=Path), required=False)
+@click.option("--sandbox", "only_sandbox", is_flag=True, help="Only what is isolated on this machine, and what is not.")
+@click.option("--require", type=click.Choice(["full"]), help="Fail when isolation is reduced.")
+def check(problems: Path | None, only_sandbox: bool, require: str | None) -> None:
+    """Check this machine (engines, sandbox), or a file of PROBLEMS: schema, references, stubs, weak tests."""
+    from rrtf import inspection
+
+    found = inspection.check_problems(problems) if problems is not None else inspection.check_machine(only_sandbox=only_sandbox, require=require)
+    for line in found:
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("kind", type=click.Choice(["humaneval", "mbpp"]))
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def convert(kind: str, source: Path, out: Path) -> None:
+    """Convert a HumanEval or MBPP file SOURCE to our problem format."""
+    from rrtf import convert as conversion
+
+    for line in conversion.convert(source, kind, out):
+        click.echo(line)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of problem and response files."""
+    import json
+
+    from rrtf.formats import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+def _brief(summary: object) -> str:
+    import json
+
+    return json.dumps(summary, ensure_ascii=False)

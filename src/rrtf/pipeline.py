@@ -1,0 +1,94 @@
+"""The map of the program, on one page: the stages in order, wired by the names of their artefacts.
+
+    problems -> curate -> sample.teacher -+-> execute -> rank -> train -+-> evaluate.after -+-> report
+                       -> sample.student -+                             |                   |
+    benchmarks -> evaluate.exam ----------------------------------------+-> evaluate.before-+
+
+Not here: what the stages do (`rrtf.stages`), and when they run (`rrtf.engine.runner`).
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+from rrtf import checkpoints
+from rrtf.engine.runner import Pipeline
+from rrtf.engine.stage import MapStage
+from rrtf.generation import revision
+from rrtf.identity import Json
+from rrtf.joins import AFTER, BEFORE, STUDENT, TEACHER, TRAIN
+from rrtf.recipe import ModelTeacher, Recipe
+from rrtf.records import Problem
+from rrtf.sandbox import SandboxConfig, isolation_notes
+from rrtf.stages import curate, evaluate, execute, rank, report, sample, train
+
+VERBS = ("curate", "sample", "execute", "rank", "train", "evaluate", "report")
+"""The stages as commands; `sample` and `evaluate` each name several artefacts."""
+
+
+def build(recipe: Recipe) -> Pipeline:
+    """The whole loop for a recipe. Reads the problems and finds the models, so that bad input ends it here; loads no weights."""
+    workers = recipe.how.judge_workers or os.cpu_count() or 1
+    how, part, seed = recipe.how.generation, recipe.how.part_problems, recipe.run.seed
+    student, engine = recipe.student.model, recipe.student.engine
+    known = revision(engine, student)
+    exam = evaluate.exam_problems(recipe.evaluate)
+    notes = partial(_isolation, recipe.sandbox)
+    sitting = partial(
+        evaluate.stage, config=recipe.evaluate, engine=engine, sandbox=recipe.sandbox, seed=seed, workers=workers, how=how, part_cases=part, notes=notes
+    )
+    stages = (
+        curate.stage(recipe.problems, recipe.sandbox, workers, [row.problem for row in exam]),
+        _teacher(recipe),
+        sample.stage(STUDENT, "student", recipe.sample, engine, student, known, seed, how, part),
+        execute.stage(recipe.sandbox, workers, notes, part),
+        rank.stage(recipe.rank),
+        train.stage(recipe.train, recipe.how.training, student, known, seed),
+        evaluate.exam_stage(exam),
+        sitting(BEFORE, prompting=recipe.evaluate.before, model=student, revision=known, trained=None),
+        sitting(AFTER, prompting=recipe.evaluate.after, model=None, revision="", trained=TRAIN),
+        report.stage(recipe.run.title),
+    )
+    return Pipeline(Path(recipe.run.directory), stages)
+
+
+def examination(recipe: Recipe) -> Pipeline:
+    """Only the examination of the recipe's student, for `rrtf evaluate --model`."""
+    workers = recipe.how.judge_workers or os.cpu_count() or 1
+    exam = evaluate.exam_problems(recipe.evaluate)
+    sitting = evaluate.stage(
+        BEFORE,
+        config=recipe.evaluate,
+        prompting=recipe.evaluate.before,
+        engine=recipe.student.engine,
+        model=recipe.student.model,
+        revision=revision(recipe.student.engine, recipe.student.model),
+        trained=None,
+        sandbox=recipe.sandbox,
+        seed=recipe.run.seed,
+        workers=workers,
+        how=recipe.how.generation,
+        part_cases=recipe.how.part_problems,
+        notes=partial(_isolation, recipe.sandbox),
+    )
+    return Pipeline(Path(recipe.run.directory), (evaluate.exam_stage(exam), sitting))
+
+
+def of_verb(pipeline: Pipeline, verb: str) -> list[str]:
+    """The names of the stages that a verb stands for."""
+    return [stage.name for stage in pipeline.stages if stage.name.split(".")[0] == verb]
+
+
+def _teacher(recipe: Recipe) -> MapStage:
+    teacher = recipe.teacher
+    if not isinstance(teacher, ModelTeacher):
+        return sample.reference_stage(TEACHER)
+    known = revision(teacher.engine, teacher.model)
+    how, part = recipe.how.generation, recipe.how.part_problems
+    return sample.stage(TEACHER, "teacher", teacher.sample, teacher.engine, teacher.model, known, recipe.run.seed, how, part)
+
+
+def _isolation(config: SandboxConfig) -> Json:
+    return isolation_notes(config)

@@ -1,0 +1,235 @@
+"""The recipe: every stage's config in one tree, read from TOML, overridden from the command line, frozen beside the results.
+
+Paths in a recipe start at the recipe's folder. What only says how to compute is under `[how]` and bears no identity.
+Not here: the configs themselves, which are defined beside the code that uses them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_args
+
+import pydantic
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field
+
+from rrtf.engine.tables import disk_error
+from rrtf.errors import RecipeError
+from rrtf.generation import GenerationHow, GeneratorConfig, TransformersConfig
+from rrtf.ranking import RankingConfig
+from rrtf.sandbox import ProcessConfig, SandboxConfig
+from rrtf.stages.curate import ProblemsConfig
+from rrtf.stages.evaluate import EvaluateConfig
+from rrtf.stages.sample import SampleConfig
+from rrtf.training import TrainConfig, TrainHow
+
+_CONFIG = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class RunConfig(BaseModel):
+    """Where the run lies and what its random numbers start from."""
+
+    model_config = _CONFIG
+    title: str = "rrtf"
+    """Title of the report."""
+    directory: str = "runs/default"
+    """The run's directory; one run at a time may use it."""
+    seed: int = 0
+    """Seed of sampling, shuffling and training. Another seed is another run."""
+
+
+class StudentConfig(BaseModel):
+    """The model to train."""
+
+    model_config = _CONFIG
+    model: str = "smollm2-135m-instruct"
+    """The embedded default, a local folder, or a hub id of any Hugging Face causal language model."""
+    engine: GeneratorConfig = TransformersConfig()
+    """The engine that completes its prompts, before and after training."""
+
+
+class ReferenceTeacher(BaseModel):
+    """The reference solutions in the data teach (the paper allows human experts)."""
+
+    model_config = _CONFIG
+    kind: Literal["reference"] = "reference"
+    """Reference solutions."""
+
+
+class ModelTeacher(BaseModel):
+    """Another model teaches."""
+
+    model_config = _CONFIG
+    kind: Literal["model"]
+    """A model."""
+    model: str
+    """A local folder or a hub id."""
+    engine: GeneratorConfig = TransformersConfig()
+    """The engine that completes its prompts."""
+    sample: SampleConfig = SampleConfig()
+    """How it is sampled."""
+
+
+TeacherConfig = Annotated[ReferenceTeacher | ModelTeacher, Field(discriminator="kind")]
+
+
+class HowConfig(BaseModel):
+    """How to compute. Nothing here can change a result, so nothing here makes a stage run again."""
+
+    model_config = _CONFIG
+    judge_workers: int = Field(default=0, ge=0)
+    """Programs judged at once; 0 means one per processor."""
+    processes: int = Field(default=1, ge=1)
+    """Worker processes per stage; each loads its own model."""
+    part_problems: int = Field(default=64, ge=1)
+    """Problems in one part of an artefact: what a kill can cost."""
+    generation: GenerationHow = GenerationHow()
+    """Batches and threads of the model engine."""
+    training: TrainHow = TrainHow()
+    """Micro-batches, device and checkpoints of the trainer."""
+
+
+class Recipe(BaseModel):
+    """One run of the whole loop."""
+
+    model_config = _CONFIG
+    run: RunConfig = RunConfig()
+    """Where it lies."""
+    problems: ProblemsConfig = ProblemsConfig()
+    """What to learn from."""
+    student: StudentConfig = StudentConfig()
+    """Who learns."""
+    teacher: TeacherConfig = ReferenceTeacher()
+    """Who teaches."""
+    sample: SampleConfig = SampleConfig()
+    """How the student is sampled."""
+    sandbox: SandboxConfig = ProcessConfig()
+    """Where programs run."""
+    rank: RankingConfig = RankingConfig()
+    """What teaches."""
+    train: TrainConfig = TrainConfig()
+    """How it is taught."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """The examination before and after."""
+    how: HowConfig = HowConfig()
+    """How to compute."""
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe; `overrides` are `key.path=value` with a TOML value or bare text. Raises `RecipeError`."""
+    try:
+        data = cast("dict[str, Any]", tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise RecipeError(f"There is no recipe {path}.", hint="Check the path; recipes/starter.toml is a good start.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe {path} cannot be read ({error}).", hint="Check that it is a text file you may read.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"The recipe {path} is not valid TOML: {error}.", hint="Mend that line.") from error
+    for override in overrides:
+        _override(data, override)
+    return _anchored(_validated(data, str(path)), path.resolve().parent)
+
+
+def _validated(data: Mapping[str, Any], where: str) -> Recipe:
+    try:
+        return Recipe.model_validate(data)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        # Discriminated unions put the tag into the path; a user only knows keys.
+        loc = [str(part) for part in first["loc"]]
+        place = ".".join(part for number, part in enumerate(loc) if not _is_tag(loc, number, data))
+        if first["type"] == "extra_forbidden":
+            raise _unknown_key(where, place) from error
+        raise RecipeError(
+            f"{where}: {place or 'the recipe'} is {first['input']!r}, and that does not fit: {first['msg'].lower()}.",
+            hint=f"See `rrtf explain {place}`." if place else "",
+        ) from error
+
+
+def _is_tag(loc: list[str], number: int, data: Mapping[str, Any]) -> bool:
+    here: Any = data
+    for part in loc[:number]:
+        here = cast("dict[str, Any]", here).get(part, here) if isinstance(here, dict) else here
+    return isinstance(here, dict) and loc[number] not in here and loc[number] in cast("dict[str, Any]", here).values()
+
+
+def _unknown_key(where: str, place: str) -> RecipeError:
+    keys = [key for key, _ in documented()]
+    near = difflib.get_close_matches(place, keys, n=1, cutoff=0.0)
+    tail = difflib.get_close_matches(place.split(".")[-1], {key.split(".")[-1] for key in keys}, n=1, cutoff=0.6)
+    named = next((key for key in keys if tail and key.split(".")[-1] == tail[0] and key.split(".")[:-1] == place.split(".")[:-1]), None)
+    named = named or next((key for key in keys if tail and key.split(".")[-1] == tail[0]), None) or (near[0] if near else "")
+    return RecipeError(f"{where}: there is no key {place!r}.", why="It would have been ignored.", hint=f"Did you mean {named!r}?" if named else "")
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {text!r} is not key=value.", hint="Write, for example, --set train.epochs=3.")
+    try:
+        value: Any = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw  # bare text needs no quotes
+    here = data
+    *path, last = key.strip().split(".")
+    for part in path:
+        found = here.setdefault(part, {})
+        if not isinstance(found, dict):
+            raise RecipeError(f"--set {key}: {part} is {found!r}, not a table.", hint="Set that key itself.")
+        here = cast("dict[str, Any]", found)
+    here[last] = value
+
+
+def _anchored(recipe: Recipe, folder: Path) -> Recipe:
+    """Paths of problem files start at the recipe's folder; the run's directory starts where the command is run."""
+    source = recipe.problems.source
+    if source != "starter":
+        recipe = recipe.model_copy(update={"problems": recipe.problems.model_copy(update={"source": _path(source, folder)})})
+    benchmarks = tuple(_path(name, folder) if name.endswith((".jsonl", ".parquet")) else name for name in recipe.evaluate.benchmarks)
+    return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks})})
+
+
+def _path(name: str, folder: Path) -> str:
+    path = Path(name)
+    return str(path if path.is_absolute() or path.exists() else folder / path)
+
+
+def freeze(recipe: Recipe, path: Path) -> None:
+    """Write the whole recipe, defaults included, as TOML."""
+    data = cast("dict[str, Any]", _without_none(recipe.model_dump(mode="json")))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(tomli_w.dumps(data), encoding="utf-8")
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in cast("dict[str, Any]", value).items() if item is not None}
+    return value
+
+
+def documented() -> list[tuple[str, str]]:
+    """Every key of a recipe with its documentation, in order."""
+    return list(_documented(Recipe, ""))
+
+
+def _documented(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, str]]:
+    for name, field in model.model_fields.items():
+        default = "" if field.is_required() else field.get_default(call_default_factory=True)
+        kinds = [kind for kind in _models(field.annotation)]
+        shown = "" if kinds or field.is_required() else f" (default: {default!r})"
+        yield f"{prefix}{name}", f"{field.description or ''}{shown}"
+        for kind in kinds:
+            yield from _documented(kind, f"{prefix}{name}.")
+
+
+def _models(annotation: Any) -> Iterable[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
