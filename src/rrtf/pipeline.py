@@ -45,10 +45,10 @@ def build(recipe: Recipe) -> Pipeline:
         sample.stage(STUDENT, "student", recipe.sample, engine, student, known, seed, how, part),
         execute.stage(recipe.sandbox, workers, notes, part),
         rank.stage(recipe.rank),
-        train.stage(recipe.train, recipe.how.training, student, known, seed),
+        train.stage(recipe.train, recipe.how.training, recipe.student.prompting, student, known, seed),
         evaluate.exam_stage(exam),
         sitting(BEFORE, prompting=recipe.evaluate.before, model=student, revision=known, trained=None),
-        sitting(AFTER, prompting=recipe.evaluate.after, model=None, revision="", trained=TRAIN),
+        sitting(AFTER, prompting=(recipe.student.prompting,), model=None, revision="", trained=TRAIN),
         report.stage(recipe.run.title),
     )
     return Pipeline(Path(recipe.run.directory), stages)

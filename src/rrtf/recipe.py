@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rrtf.engine.tables import disk_error
 from rrtf.errors import RecipeError
 from rrtf.generation import GenerationHow, GeneratorConfig, TransformersConfig
+from rrtf.prompting import FormatName
 from rrtf.ranking import RankingConfig
 from rrtf.sandbox import ProcessConfig, SandboxConfig
 from rrtf.stages.curate import ProblemsConfig
@@ -49,6 +50,8 @@ class StudentConfig(BaseModel):
     """The embedded default, a local folder, or a hub id of any Hugging Face causal language model."""
     engine: GeneratorConfig = TransformersConfig()
     """The engine that completes its prompts, before and after training."""
+    prompting: FormatName = "paper"
+    """The prompt format it is trained in and examined in afterwards (section 3.5); see `rrtf.prompting`."""
 
 
 class ReferenceTeacher(BaseModel):
@@ -128,9 +131,14 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         raise RecipeError(f"The recipe {path} cannot be read ({error}).", hint="Check that it is a text file you may read.") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"The recipe {path} is not valid TOML: {error}.", hint="Mend that line.") from error
+    return _anchored(assemble(data, overrides, str(path)), path.resolve().parent)
+
+
+def assemble(data: dict[str, Any], overrides: Iterable[str] = (), where: str = "The command line") -> Recipe:
+    """A recipe from plain data, as TOML would give it. Raises `RecipeError` that begins with `where`."""
     for override in overrides:
         _override(data, override)
-    return _anchored(_validated(data, str(path)), path.resolve().parent)
+    return _validated(data, where)
 
 
 def _validated(data: Mapping[str, Any], where: str) -> Recipe:

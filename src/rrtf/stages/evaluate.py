@@ -54,8 +54,6 @@ class EvaluateConfig(BaseModel):
     """The decodings by name."""
     before: tuple[FormatName, ...] = ("chat-prefill", "paper")
     """Prompt formats for the model before training; the best one counts as *before*."""
-    after: tuple[FormatName, ...] = ("paper",)
-    """Prompt formats for the trained model: the format it was trained in."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Section 4.3."""
     limit: int | None = None

@@ -1,24 +1,55 @@
-"""train: preferences -> a better student, as an ordinary Hugging Face folder (paper, section 3.4)."""
+"""train: preferences -> a better student, as an ordinary Hugging Face folder (paper, section 3.4).
+
+Not here: the training itself (`rrtf.training`). This file turns rows into examples in one prompt format.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from rrtf.engine.artifacts import require_manifest
 from rrtf.engine.stage import Case, FoldStage, FoldTask
-from rrtf.errors import DataError
-from rrtf.identity import Json
-from rrtf.joins import CURATE, EXECUTE, RANK, STUDENT, TEACHER, TRAIN, kept_problem, ranking
+from rrtf.identity import Json, derive_seed
+from rrtf.joins import CURATE, RANK, TRAIN, kept_problem, ranking
 from rrtf.prompting import FormatName, answer_text, render
-from rrtf.records import Pair, Preference, Problem
+from rrtf.training import TrainConfig, TrainHow, TrainingExample
 
-_MODEL = "model"
+MODEL = "model"
+METRICS = "metrics.jsonl"
 
 
-def model_folder(stage_folder: Path) -> Path:
-    """The trained model in a finished train artefact."""
-    manifest = require_manifest(stage_folder)
-    return (stage_folder / manifest.parts[0].file).parent
+def stage(config: TrainConfig, how: TrainHow, prompting: FormatName, model: str, revision: str, seed: int) -> FoldStage:
+    """The stage. `seed` is the run's; the config's own is mixed in."""
+    seeded = config.model_copy(update={"seed": derive_seed(seed, config.seed)})
+    return FoldStage(
+        name=TRAIN,
+        version=1,
+        reads=(CURATE, RANK),
+        identity={"train": seeded.model_dump(mode="json"), "prompting": prompting, "model": model, "revision": revision},
+        work=partial(_work, seeded, how, prompting, model),
+        outputs=_outputs,
+    )
+
+
+def examples(cases: Iterator[Case], prompting: FormatName) -> Iterator[TrainingExample]:
+    """What the trainer sees of every kept problem."""
+    for case in cases:
+        problem, decided = kept_problem(case), ranking(case)
+        if problem is None or decided is None or decided.preference is None:
+            continue
+        texts = tuple(answer_text(prompting, problem, answer.code) for answer in decided.preference.answers)
+        yield TrainingExample(render(prompting, problem).prompt(problem.id, ()), decided.preference, texts)
+
+
+def _work(config: TrainConfig, how: TrainHow, prompting: FormatName, model: str, task: FoldTask) -> Json:
+    from rrtf.training.loop import train
+
+    result = train(model, examples(task.cases(), prompting), config, how, task.folder, progress=task.progress)
+    return result.summary()
+
+
+def _outputs(folder: Path) -> Sequence[Path]:
+    """The model's files, its configuration first, then the metrics."""
+    files = sorted(path for path in (folder / MODEL).iterdir() if path.is_file())
+    return [*sorted(files, key=lambda path: path.name != "config.json"), folder / METRICS]
