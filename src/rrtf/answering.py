@@ -36,9 +36,7 @@ def answers(
         groups.setdefault(render(decoding.prompting, problems[key]).stop, []).append(key)
     for stop, keys in groups.items():
         sampling = Sampling(decoding.temperature, decoding.top_p, decoding.max_new_tokens, stop)
-        prompts = (
-            render(decoding.prompting, problems[key]).prompt(key, tuple(derive_seed(seed, key, index) for index in wanted[key])) for key in keys
-        )
+        prompts = (render(decoding.prompting, problems[key]).prompt(key, tuple(derive_seed(seed, key, index) for index in wanted[key])) for key in keys)
         for completion in model.generate(prompts, sampling):
             yield _response(problems[completion.key], completion, wanted[completion.key][completion.index], author, decoding.prompting)
 

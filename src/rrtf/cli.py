@@ -140,7 +140,7 @@ def plan(recipe: Path, overrides: tuple[str, ...]) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/evaluate"), show_default=True, help="Where the rows and scores go.")
 def evaluate(recipe: Path | None, overrides: tuple[str, ...], model: str | None, **options: Any) -> None:
     """Examine a model: with --model on its own, or with RECIPE the examinations of its run."""
-    if recipe is not None and model is not None or recipe is None and model is None:
+    if (recipe is not None and model is not None) or (recipe is None and model is None):
         raise click.UsageError("Give either a RECIPE or --model.")
     if recipe is not None:
         for name, manifest in _run(_load(recipe, overrides), "evaluate").items():

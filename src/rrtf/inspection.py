@@ -128,7 +128,9 @@ def check_problems(path: Path) -> Iterator[str]:
             for finding in findings:
                 yield f"{problem.name}: {finding}"
     if bad:
-        raise DataError(f"{len(bad)} of {len(problems)} problems in {path} should be mended or dropped, the first is {bad[0]}.", why="Weak tests teach the wrong thing.")
+        raise DataError(
+            f"{len(bad)} of {len(problems)} problems in {path} should be mended or dropped, the first is {bad[0]}.", why="Weak tests teach the wrong thing."
+        )
     yield f"{len(problems)} problems, nothing to mend"
 
 

@@ -13,14 +13,12 @@ import os
 from functools import partial
 from pathlib import Path
 
-from rrtf import checkpoints
 from rrtf.engine.runner import Pipeline
 from rrtf.engine.stage import MapStage
 from rrtf.generation import revision
 from rrtf.identity import Json
 from rrtf.joins import AFTER, BEFORE, STUDENT, TEACHER, TRAIN
 from rrtf.recipe import ModelTeacher, Recipe
-from rrtf.records import Problem
 from rrtf.sandbox import SandboxConfig, isolation_notes
 from rrtf.stages import curate, evaluate, execute, rank, report, sample, train
 

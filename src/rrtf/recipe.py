@@ -167,9 +167,12 @@ def _is_tag(loc: list[str], number: int, data: Mapping[str, Any]) -> bool:
 def _unknown_key(where: str, place: str) -> RecipeError:
     keys = [key for key, _ in documented()]
     near = difflib.get_close_matches(place, keys, n=1, cutoff=0.0)
-    tail = difflib.get_close_matches(place.split(".")[-1], {key.split(".")[-1] for key in keys}, n=1, cutoff=0.6)
-    named = next((key for key in keys if tail and key.split(".")[-1] == tail[0] and key.split(".")[:-1] == place.split(".")[:-1]), None)
-    named = named or next((key for key in keys if tail and key.split(".")[-1] == tail[0]), None) or (near[0] if near else "")
+    parent, _, last = place.rpartition(".")
+    # A misspelt key is most likely a sibling; then the same key in another table; then whatever looks alike.
+    siblings = [key for key in keys if key.rpartition(".")[0] == parent]
+    likely = difflib.get_close_matches(last, [key.rpartition(".")[2] for key in siblings], n=1)
+    elsewhere = [key for key in keys if key.rpartition(".")[2] == last]
+    named = f"{parent}.{likely[0]}".lstrip(".") if likely else next(iter([*elsewhere, *near]), "")
     return RecipeError(f"{where}: there is no key {place!r}.", why="It would have been ignored.", hint=f"Did you mean {named!r}?" if named else "")
 
 
@@ -229,7 +232,7 @@ def documented() -> list[tuple[str, str]]:
 def _documented(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, str]]:
     for name, field in model.model_fields.items():
         default = "" if field.is_required() else field.get_default(call_default_factory=True)
-        kinds = [kind for kind in _models(field.annotation)]
+        kinds = list(_models(field.annotation))
         shown = "" if kinds or field.is_required() else f" (default: {default!r})"
         yield f"{prefix}{name}", f"{field.description or ''}{shown}"
         for kind in kinds:

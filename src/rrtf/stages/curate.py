@@ -44,7 +44,7 @@ def training_problems(config: ProblemsConfig) -> list[Problem]:
     problems = open_benchmark("starter", split="train").problems() if config.source == "starter" else read_problems(Path(config.source))
     chosen = [problem for problem in problems if problem.split == "train"][: config.limit]
     if not chosen:
-        raise DataError(f"{config.source} has no problem whose split is 'train'.", why="There is nothing to learn from.", hint="Set \"split\": \"train\".")
+        raise DataError(f"{config.source} has no problem whose split is 'train'.", why="There is nothing to learn from.", hint='Set "split": "train".')
     return chosen
 
 

@@ -1,6 +1,7 @@
 """evaluate: a model's answers to problems it never learned from, judged like training data: same generator, harness and verdicts.
 
-One stage makes the examination (the benchmarks' problems as rows), another sits it with one model. Scores are computed from the rows by `rrtf.benchmarks.results`.
+One stage makes the examination (the benchmarks' problems as rows), another sits it with one model.
+Scores are computed from the rows by `rrtf.benchmarks.results`.
 """
 
 from __future__ import annotations
@@ -62,11 +63,7 @@ class EvaluateConfig(BaseModel):
 
 def exam_problems(config: EvaluateConfig) -> list[ExamProblem]:
     """Every problem of the examination. Raises `DataError` or `EngineError`."""
-    return [
-        ExamProblem(name, problem)
-        for name in config.benchmarks
-        for problem in open_benchmark(name, split="test").problems()[: config.limit]
-    ]
+    return [ExamProblem(name, problem) for name in config.benchmarks for problem in open_benchmark(name, split="test").problems()[: config.limit]]
 
 
 def exam_stage(problems: Sequence[ExamProblem]) -> MapStage:

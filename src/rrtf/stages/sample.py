@@ -92,9 +92,7 @@ def reference_stage(name: str) -> MapStage:
     )
 
 
-def _open(
-    role: Role, config: SampleConfig, engine: GeneratorConfig, model: str, seed: int, how: GenerationHow, inputs: Mapping[str, Path]
-) -> Opener:
+def _open(role: Role, config: SampleConfig, engine: GeneratorConfig, model: str, seed: int, how: GenerationHow, inputs: Mapping[str, Path]) -> Opener:
     return partial(_opened, role, config, engine, model, seed, how)
 
 
