@@ -1,0 +1,165 @@
+"""Losses as pure functions of tensors: log-probabilities, lengths, pairs and margins -> loss and metrics.
+
+One contract for every method, so the loop has one loss argument: a `Loss` maps `Scored` answers of some problems to the **sum over those problems** of each
+problem's loss. The loop divides by the number of problems in the optimiser step, so the gradient is the mean over problems and does not depend
+on how a step is split into micro-batches. Within a problem pairs are summed, as in the paper's formula (section 3.4).
+Not here: how log-probabilities are computed (`rrtf.training.logprobs`), padding and masks (there are none: each answer is already one sum and one length).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone knows
+from torch import Tensor
+
+from rrtf.training.config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A answers of some problems, flat. Shapes: `_A` one per answer, `_N` one per pair, `_M` one per target."""
+
+    logprob_A: Tensor
+    """Sum over the answer's tokens of log P(token | prompt, tokens before), in nats; float."""
+    length_A: Tensor
+    """Number of answer tokens, at least 1; float."""
+    problem_A: Tensor
+    """Which problem an answer belongs to, from 0; long."""
+    chosen_N: Tensor
+    rejected_N: Tensor
+    """Positions of the better and the worse answer of each pair; long."""
+    margin_N: Tensor
+    """Score gap r_chosen - r_rejected of each pair, the pair's weight; float."""
+    target_M: Tensor
+    """Positions of the answers that the cross-entropy imitates; long."""
+    problems: int
+    """Number of problems."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Sums over problems, answers, pairs or tokens, so that micro-batches add up exactly as they are. Ratios are taken at the end of a step (`summary`)."""
+
+    problems: int = 0
+    loss: float = 0.0
+    rank_loss: float = 0.0
+    ce: float = 0.0
+    """The cross-entropy term as it enters the loss."""
+    target_nats: float = 0.0
+    target_tokens: int = 0
+    pairs: int = 0
+    active: int = 0
+    """Pairs whose worse answer is the likelier one per token: where the paper's hinge has a gradient."""
+    gap: float = 0.0
+    """Sum over pairs of p_chosen - p_rejected, nats per token."""
+
+    def __add__(self, other: Self) -> Self:
+        ours, theirs = dataclasses.astuple(self), dataclasses.astuple(other)
+        return type(self)(*(a + b for a, b in zip(ours, theirs, strict=True)))
+
+    def summary(self) -> dict[str, float]:
+        """Means: losses per problem, `nats_per_token` per target token, the rest per pair (0 where there is none)."""
+        problems, pairs = max(self.problems, 1), max(self.pairs, 1)
+        return {
+            "loss": self.loss / problems,
+            "rank_loss": self.rank_loss / problems,
+            "ce": self.ce / problems,
+            "nats_per_token": self.target_nats / max(self.target_tokens, 1),
+            "pairs": float(self.pairs),
+            "active_share": self.active / pairs,
+            "gap": self.gap / pairs,
+            "rank_accuracy": (self.pairs - self.active) / pairs if self.pairs else 0.0,
+        }
+
+
+Loss = Callable[[Scored], tuple[Tensor, Metrics]]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A loss, and what the loop may make use of."""
+
+    loss: Loss
+    sparse: bool
+    """True: the loss often has no gradient at all in answers that are not targets (a hinge), so they are worth a forward pass of their own."""
+
+
+def objective(config: TrainConfig) -> Objective:
+    """The loss that the config names."""
+    reduction, weight = config.ce_reduction, config.rank_weight
+    if config.method == "rrtf":
+        return Objective(lambda scored: rrtf_loss(scored, ce_reduction=reduction, rank_weight=weight), sparse=True)
+    if config.method == "rrtf-bt":
+        temperature, margin = config.temperature, config.margin
+        return Objective(lambda scored: rrtf_bt_loss(scored, ce_reduction=reduction, rank_weight=weight, temperature=temperature, margin=margin), sparse=False)
+    return Objective(lambda scored: sft_loss(scored, ce_reduction=reduction), sparse=True)
+
+
+def rrtf_loss(scored: Scored, *, ce_reduction: Literal["sum", "mean"] = "sum", rank_weight: float = 1.0) -> tuple[Tensor, Metrics]:
+    """The paper's loss (section 3.4): `rank_weight * -sum margin * min(0, p_chosen - p_rejected)` + cross-entropy on targets.
+
+    At exactly equal p the hinge counts as satisfied: it has no gradient there.
+    """
+    gap_N = pair_gaps(scored)
+    rank = -(scored.margin_N * gap_N.clamp(max=0.0).where(gap_N < 0, 0.0)).sum()
+    return _combine(scored, gap_N, rank, cross_entropy(scored, ce_reduction), rank_weight)
+
+
+def rrtf_bt_loss(
+    scored: Scored, *, ce_reduction: Literal["sum", "mean"] = "sum", rank_weight: float = 1.0, temperature: float = 1.0, margin: float = 0.0
+) -> tuple[Tensor, Metrics]:
+    """The smooth variant: `margin_pair * temperature * softplus((margin - (p_chosen - p_rejected)) / temperature)` in place of the hinge.
+
+    The negative log-likelihood of a Bradley-Terry model whose strengths are p / temperature; as temperature goes to 0 it becomes the hinge (with `margin` = 0).
+    """
+    gap_N = pair_gaps(scored)
+    rank = (scored.margin_N * temperature * F.softplus((margin - gap_N) / temperature)).sum()
+    return _combine(scored, gap_N, rank, cross_entropy(scored, ce_reduction), rank_weight)
+
+
+def sft_loss(scored: Scored, *, ce_reduction: Literal["sum", "mean"] = "sum") -> tuple[Tensor, Metrics]:
+    """Cross-entropy on targets alone. Pairs, where given, are only measured."""
+    gap_N = pair_gaps(scored)
+    return _combine(scored, gap_N, gap_N.new_zeros(()), cross_entropy(scored, ce_reduction), 0.0)
+
+
+def pair_gaps(scored: Scored) -> Tensor:
+    """p_chosen - p_rejected of each pair (N,), where p is the mean log-probability per answer token."""
+    p_A = scored.logprob_A / scored.length_A
+    return p_A[scored.chosen_N] - p_A[scored.rejected_N]
+
+
+def cross_entropy(scored: Scored, reduction: Literal["sum", "mean"]) -> Tensor:
+    """-log P of the target tokens: `sum` over all of them, or the sum over problems of each problem's `mean` over its target tokens."""
+    nats_M = -scored.logprob_A[scored.target_M]
+    if reduction == "sum":
+        return nats_M.sum()
+    problem_M = scored.problem_A[scored.target_M]
+    tokens_P = scored.length_A.new_zeros(scored.problems).index_add(0, problem_M, scored.length_A[scored.target_M])
+    return (nats_M / tokens_P[problem_M]).sum()
+
+
+def _combine(scored: Scored, gap_N: Tensor, rank: Tensor, ce: Tensor, rank_weight: float) -> tuple[Tensor, Metrics]:
+    loss = rank_weight * rank + ce
+    metrics = Metrics(
+        problems=scored.problems,
+        loss=float(loss.detach()),
+        rank_loss=float(rank.detach()),
+        ce=float(ce.detach()),
+        target_nats=float(-scored.logprob_A.detach()[scored.target_M].sum()),
+        target_tokens=int(scored.length_A[scored.target_M].sum()),
+        pairs=gap_N.numel(),
+        active=int((gap_N.detach() < 0).sum()),
+        gap=float(gap_N.detach().sum()),
+    )
+    return loss, metrics
+
+
+def no_indices(like: Tensor) -> Tensor:
+    """An empty index tensor on the same device."""
+    return torch.zeros(0, dtype=torch.long, device=like.device)
