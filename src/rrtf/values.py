@@ -2,8 +2,9 @@
 
 JSON has no tuples, sets, bytes, NaN or non-text keys, so these are tagged: {"$tuple": [...]}, {"$set": [...]}, {"$frozenset": [...]},
 {"$bytes": "hex"}, {"$float": "nan" | "inf" | "-inf"}, {"$complex": [re, im]}, {"$dict": [[key, value], ...]}. Decoding builds data only; it never runs code,
-so text written by a hostile program is safe to decode. The program inside the sandbox carries its own copy of `encode` (it must not import us);
-a test holds the two equal. Not here: comparing values (`rrtf.sandbox.compare`).
+so text written by a hostile program is safe to decode. Dictionaries keep their order, since a function may depend on the order of its argument.
+The program inside the sandbox carries its own copy of `encode` (it must not import us); a test holds the two equal.
+Not here: comparing values (`rrtf.sandbox.compare`).
 """
 
 from __future__ import annotations
@@ -51,38 +52,69 @@ def encode(value: object, depth: int = 0) -> Json:
     raise NotPlain(f"a value of type {kind.__name__} is not plain data")
 
 
-def decode(data: Json) -> object:
-    """The Python value of `encode`d data. Raises `NotPlain` for an unknown or malformed tag."""
+def decode(data: Json, depth: int = 0) -> object:
+    """The Python value of `encode`d data. Raises `NotPlain` for an unknown or malformed tag, and for a value nested deeper than `MAX_DEPTH`."""
+    if depth > MAX_DEPTH:
+        raise NotPlain(f"nested deeper than {MAX_DEPTH}")
     if isinstance(data, list):
-        return [decode(item) for item in data]
+        return [decode(item, depth + 1) for item in data]
     if not isinstance(data, dict):
         return data
     if len(data) != 1 or not next(iter(data)).startswith("$"):
-        return {key: decode(item) for key, item in data.items()}
+        return {key: decode(item, depth + 1) for key, item in data.items()}
     tag, body = next(iter(data.items()))
     try:
-        if tag == "$float" and body in ("nan", "inf", "-inf"):
-            return float(body)
-        if tag == "$bytes" and isinstance(body, str):
-            return bytes.fromhex(body)
-        if isinstance(body, list):
-            if tag == "$complex":
-                real, imag = (cast("float", decode(part)) for part in body)
-                return complex(real, imag)
-            if tag == "$dict":
-                return {decode(key): decode(item) for key, item in cast("list[list[Json]]", body)}
-            if tag in ("$tuple", "$set", "$frozenset"):
-                return {"$tuple": tuple, "$set": set, "$frozenset": frozenset}[tag](decode(item) for item in body)
+        return _tagged(tag, body, depth)
+    except NotPlain:
+        raise
     except (TypeError, ValueError) as error:
         raise NotPlain(f"the tagged value {tag} is malformed: {error}") from error
+
+
+def _tagged(tag: str, body: Json, depth: int) -> object:
+    if tag == "$float" and isinstance(body, str) and body in ("nan", "inf", "-inf"):
+        return float(body)
+    if tag == "$bytes" and isinstance(body, str):
+        return bytes.fromhex(body)
+    if isinstance(body, list):
+        if tag == "$dict" and all(isinstance(pair, list) for pair in body):
+            return {decode(key, depth + 1): decode(item, depth + 1) for key, item in cast("list[list[Json]]", body)}
+        items = [decode(item, depth + 1) for item in body]
+        if tag == "$complex":
+            real, imag = cast("list[float]", items)
+            return complex(real, imag)
+        if tag in ("$tuple", "$set", "$frozenset"):
+            return {"$tuple": tuple, "$set": set, "$frozenset": frozenset}[tag](items)
     raise NotPlain(f"unknown or malformed tag {tag!r}")
 
 
 def dumps(value: object) -> str:
-    """Encoded value as canonical JSON text."""
-    return json.dumps(encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Encoded value as JSON text: no spaces, order of dictionaries kept, always writable as UTF-8. Raises `NotPlain`."""
+    return json_text(encode(value), separators=(",", ":"))
+
+
+def json_text(data: object, separators: tuple[str, str] | None = None) -> str:
+    """JSON text that UTF-8 can hold: non-ASCII text as it is, unless it holds lone surrogates, which are escaped. Raises `NotPlain`."""
+    try:
+        text = json.dumps(data, separators=separators, ensure_ascii=False, allow_nan=False)
+        return text if text.isascii() or _is_unicode(text) else json.dumps(data, separators=separators, allow_nan=False)
+    except ValueError as error:  # such as an integer of more digits than Python converts
+        raise NotPlain(str(error)) from error
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def loads(text: str) -> object:
-    """The value of `dumps` text."""
-    return decode(json.loads(text))
+    """The value of `dumps` text. Raises `NotPlain` for any other text."""
+    try:
+        return decode(json.loads(text))
+    except NotPlain:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise NotPlain(f"not JSON that can be read: {error}") from error
