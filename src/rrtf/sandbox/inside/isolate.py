@@ -1,0 +1,258 @@
+"""Cut a worker off from the machine, as far as the kernel allows, one named step at a time; say what was granted and what was not.
+
+Every step that can spoil a process half-way is tried in a forked child first. As root the worker becomes an ordinary, otherwise unused user before anything else; programs
+never run as root where that can be helped. Not here: what each program gets on top (`confine`, `supervise`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import kernel, syscalls, view
+
+_FIRST_ID = 1_600_000_000
+"""As root, worker processes run under this user id plus their process id: a user that owns nothing, and whose process count is its own."""
+_INSIDE_ID = 1000
+_SEPARATE = (("ipc namespace", kernel.NEWIPC), ("uts namespace", kernel.NEWUTS), ("network namespace", kernel.NEWNET), ("cgroup namespace", kernel.NEWCGROUP))
+
+
+@dataclass(slots=True)
+class World:
+    """What this worker has, as its supervisor needs to know it."""
+
+    granted: list[str] = field(default_factory=list[str])
+    missing: list[str] = field(default_factory=list[str])
+    program_user: int | None = None
+    """The user each program becomes; None: it stays what the worker is."""
+    private_tmp: bool = False
+    """/tmp is ours alone, and a new one can be mounted for each program."""
+    own_pids: bool = False
+    """This process is the first of its pid namespace, so that it may kill every process it sees."""
+    program_pids: bool = False
+    """Each program can get a pid namespace of its own below that."""
+    proc: bool = False
+    network: bool = False
+    seccomp: bool = False
+    packages: str = ""
+
+    def note(self, name: str, error: str) -> bool:
+        """Record one step; True when it was granted."""
+        if error:
+            self.missing.append(f"{name} ({error})")
+        else:
+            self.granted.append(name)
+        return not error
+
+
+def attempt(step: Callable[[], object]) -> str:
+    """Why `step` fails, found out in a forked child so that nothing changes here; empty when it works."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writing, (_error_of(step) or "").encode()[:2000])
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        text = pipe.read().decode()
+    _, status = os.waitpid(pid, 0)
+    return text or ("" if status == 0 else f"wait status {status}")
+
+
+def _error_of(step: Callable[[], object]) -> str:
+    try:
+        step()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def enter(*, namespaces: bool, packages: list[str]) -> World:
+    """Isolate this process. May return in a child of the calling process (the first of a new pid namespace); the caller then only waits for it, and never returns from here."""
+    world = World()
+    root = os.geteuid() == 0
+    user = _FIRST_ID + os.getpid() if root else os.geteuid()
+    if namespaces:
+        _separate(world, root, user, packages)
+    else:
+        world.missing += ["namespaces (not used by this backend)", "private file system (not used by this backend)"]
+        _without_user_namespace(world, root, user)
+    _last_checks(world)
+    return world
+
+
+def _become(user: int) -> None:
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # changing user cleared it, and with it the right to write our own id maps
+
+
+def _own_user_namespace(user: int, group: int) -> None:
+    kernel.unshare(kernel.NEWUSER)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{_INSIDE_ID} {user} 1"), ("gid_map", f"{_INSIDE_ID} {group} 1")):
+        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
+            file.write(text)
+
+
+def _separate(world: World, root: bool, user: int, packages: list[str]) -> None:
+    group = user if root else os.getegid()
+
+    def user_namespace() -> None:
+        if root:
+            _become(user)
+        _own_user_namespace(user, group)
+
+    def new_view() -> None:
+        kernel.unshare(kernel.NEWNS)
+        view.build(packages)
+
+    has_users = world.note("user namespace", attempt(user_namespace))
+    if root:
+        has_view = world.note("private read-only file system", attempt(new_view))
+        if has_view:
+            new_view()
+        if has_users:
+            user_namespace()
+    else:
+        if has_users:
+            user_namespace()
+        has_view = world.note("private read-only file system", attempt(new_view))
+        if has_view:
+            new_view()
+    if has_view and packages:
+        world.packages = view.PACKAGES
+    if root and has_users and has_view:
+        # The mounts made as root belong to the machine's user namespace; a copy of our own is needed to add a /tmp and a /proc to it.
+        kernel.unshare(kernel.NEWNS)
+    for name, flag in _SEPARATE:
+        granted = world.note(name, _error_of(lambda flag=flag: kernel.unshare(flag)))
+        world.network = world.network or (granted and flag == kernel.NEWNET)
+        if granted and flag == kernel.NEWUTS:
+            socket.sethostname("sandbox")
+    world.own_pids = world.note("pid namespace", _error_of(lambda: kernel.unshare(kernel.NEWPID)))
+    if world.own_pids:
+        _follow_first_process()
+    if has_view:
+        _mount_proc(world)
+        world.private_tmp = world.note("private temporary directory of bounded size", attempt(lambda: kernel.mount("tmpfs", "/tmp", "tmpfs", 0, "size=64k")))  # noqa: S108
+    if has_users:
+        world.granted.append("unprivileged user")
+    else:
+        _without_user_namespace(world, root, user)
+
+
+def _follow_first_process() -> None:
+    """Fork; the child returns as process 1 of the new namespace. The parent stays to end with it, and the child ends with the parent."""
+    pid = os.fork()
+    if pid:
+        for fd in range(3, 64):
+            try:
+                os.close(fd)
+            except OSError:
+                continue
+        _, status = os.waitpid(pid, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0x7F)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _mount_proc(world: World) -> None:
+    def mount() -> None:
+        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+
+    error = _error_of(mount) if world.own_pids else "it would show other processes"
+    world.proc = world.note("private /proc", error)
+    if error:
+        kernel.mount("tmpfs", "/proc", "tmpfs", kernel.MS_RDONLY, "size=4k")
+
+
+def _without_user_namespace(world: World, root: bool, user: int) -> None:
+    """Programs of a root worker become another user, provided that user could read the standard library."""
+    if not root:
+        world.missing.append("unprivileged user (the programs run as the user who started this)")
+        return
+
+    def become() -> None:
+        _become(user)
+        os.listdir(os.path.dirname(os.__file__))  # noqa: PTH120, PTH208
+
+    error = attempt(become)
+    if world.note("unprivileged user", error and f"{error}: other users cannot read {sys.base_prefix}"):
+        world.program_user = user
+
+
+def _last_checks(world: World) -> None:
+    if not world.proc and not (os.path.isdir("/proc/self/task") and not world.private_tmp):  # noqa: PTH112
+        world.missing.append("memory limit over several processes (no /proc)")
+    if os.getpid() == 1 and world.own_pids:
+        world.program_pids = world.note("pid namespace for each program", attempt(new_pid_namespace))
+    else:
+        world.own_pids = False
+    if sys.platform == "linux":
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    if world.note("no new privileges", _error_of(lambda: kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1))):
+        world.seccomp = world.note("system call filter", attempt(lambda: kernel.install_filter(syscalls.build(os.getpid(), network=True, processes=True))))
+    else:
+        world.missing.append("system call filter (it needs no new privileges)")
+    world.note("no capabilities", attempt(kernel.drop_capabilities))
+    if world.seccomp and not world.network:
+        world.granted.append("no sockets (by the system call filter)")
+    world.granted += ["limits on processor time, wall time, memory, processes, file size and output", "own session", "empty environment"]
+
+
+def new_pid_namespace() -> None:
+    """The next child of this process begins a pid namespace. Entering our own first lets a process do this more than once."""
+    fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        kernel.setns(fd, kernel.NEWPID)
+    finally:
+        os.close(fd)
+    kernel.unshare(kernel.NEWPID)
+
+
+def new_ipc_namespace() -> None:
+    """Leave behind the shared memory, semaphores and queues of earlier programs. The system call filter refuses them anyway; this is for where it is missing."""
+    kernel.unshare(kernel.NEWIPC)
+
+
+def program_tmp(world: World, megabytes: int) -> str:
+    """An empty writable directory for the next program: a new mount where possible, else a directory of its own."""
+    if world.private_tmp:
+        kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={megabytes}m,nr_inodes=8192,mode=0777")  # noqa: S108
+        return "/tmp"  # noqa: S108
+    path = tempfile.mkdtemp(prefix="rrtf-program-")
+    if world.program_user is not None:
+        os.chown(path, world.program_user, world.program_user)
+    return path
+
+
+def drop_tmp(world: World, path: str) -> None:
+    """Remove what `program_tmp` made, whatever the program did to it."""
+    if world.private_tmp:
+        kernel.unmount(path)
+        return
+
+    def open_up(function: Callable[..., object], name: str, _error: object) -> None:
+        parent = os.path.dirname(name)  # noqa: PTH120
+        for place in (parent, name):
+            try:
+                os.chmod(place, 0o700, follow_symlinks=False)  # noqa: PTH101
+            except (OSError, NotImplementedError):
+                continue
+        try:
+            function(name)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                return
+
+    shutil.rmtree(path, onerror=open_up)
+    shutil.rmtree(path, ignore_errors=True)

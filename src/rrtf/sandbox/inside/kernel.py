@@ -1,0 +1,119 @@
+"""The few system calls that Python's standard library does not offer, through ctypes. Linux only; elsewhere every call raises OSError(ENOSYS).
+
+Not here: any decision about what to call (`isolate`, `view`, `confine`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import sys
+
+NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 36, 38
+_SECCOMP_MODE_FILTER = 2
+_CAPABILITY_VERSION_3 = 0x20080522
+_LAST_CAPABILITY = 63
+_MOUNT_SETATTR = 442
+_AT_RECURSIVE = 0x8000
+
+_NUMBERS = {"x86_64": {"capset": 126, "pivot_root": 155}, "aarch64": {"capset": 91, "pivot_root": 41}}
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _library(what: str) -> ctypes.CDLL:
+    if _libc is None:
+        raise OSError(errno.ENOSYS, f"{what}: only Linux has it")
+    return _libc
+
+
+def _number(name: str) -> int:
+    numbers = _NUMBERS.get(platform.machine())
+    if numbers is None:
+        raise OSError(errno.ENOSYS, f"{name}: its number on {platform.machine()} is not known here")
+    return numbers[name]
+
+
+def unshare(flags: int) -> None:
+    """Leave the named namespaces for new ones."""
+    _check(_library("unshare").unshare(ctypes.c_int(flags)), "unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    """Enter (for pid namespaces: let children enter) the namespace behind `fd`."""
+    _check(_library("setns").setns(ctypes.c_int(fd), ctypes.c_int(kind)), "setns")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2)."""
+    result = _library("mount").mount(source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
+    _check(result, f"mount {target}")
+
+
+def unmount(target: str) -> None:
+    """Detach the mount at `target`; it is gone when nothing uses it."""
+    _check(_library("umount2").umount2(target.encode(), ctypes.c_int(MNT_DETACH)), f"umount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Make `new` the root and keep the old one at `old`."""
+    _check(_library("syscall").syscall(ctypes.c_long(_number("pivot_root")), new.encode(), old.encode()), "pivot_root")
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = [("attr_set", ctypes.c_uint64), ("attr_clr", ctypes.c_uint64), ("propagation", ctypes.c_uint64), ("userns_fd", ctypes.c_uint64)]  # noqa: RUF012
+
+
+def read_only(target: str) -> None:
+    """Make the mount at `target` and everything mounted below it read-only and without set-user-id programs (Linux 5.12); on older kernels the top mount alone."""
+    attributes = _MountAttr(MS_RDONLY | MS_NOSUID, 0, 0, 0)  # MOUNT_ATTR_RDONLY and MOUNT_ATTR_NOSUID have the values of the MS_ flags
+    result = _library("mount_setattr").syscall(
+        ctypes.c_long(_MOUNT_SETATTR), ctypes.c_int(-100), target.encode(), ctypes.c_uint(_AT_RECURSIVE), ctypes.byref(attributes), ctypes.sizeof(attributes)
+    )
+    if result < 0 and ctypes.get_errno() == errno.ENOSYS:
+        status = os.statvfs(target).f_flag & (MS_NODEV | MS_NOEXEC)  # flags that a user namespace may not clear
+        mount("none", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | status)
+        return
+    _check(result, f"read-only {target}")
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one argument."""
+    _check(_library("prctl").prctl(ctypes.c_int(option), ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)), f"prctl {option}")
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, for good: this process and whatever it starts."""
+    for capability in range(_LAST_CAPABILITY + 1):
+        try:
+            prctl(PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.EPERM):  # past the last capability; or none held, so none can be passed on
+                break
+            raise
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    none = (ctypes.c_uint32 * 6)()
+    _check(_library("capset").syscall(ctypes.c_long(_number("capset")), header, none), "capset")
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]  # noqa: RUF012
+
+
+def install_filter(code: bytes) -> None:
+    """Install a seccomp filter: `code` is the BPF program, eight bytes an instruction. Needs no_new_privs."""
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = _Filter(len(code) // 8, ctypes.cast(buffer, ctypes.c_void_p))
+    result = _library("seccomp").prctl(ctypes.c_int(PR_SET_SECCOMP), ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(program), ctypes.c_ulong(0), ctypes.c_ulong(0))
+    _check(result, "seccomp")

@@ -1,0 +1,267 @@
+"""The last code of ours before a program, in the program's own process: compile it, load it, run its tests, report.
+
+Everything here shares memory with a hostile program, so nothing it reports is believed for more than it shows. A returned value or printed text is compared outside,
+where the expected one is; forging it means computing it. For assert-style tests only the program's own process can tell that the assertions finished: it reads a one-time
+key from a pipe *after* they did and sends it back. That proves that the code following the test was reached, and so defeats exit codes, exceptions, `os._exit`, printed
+claims and look-alike objects. It does not defeat a program that finds the pipe among its descriptors, or our frames, and speaks this protocol by itself.
+
+Reports are frames: kind (one byte), number of the test, length, payload. Kinds: `R` ready, `F` our failure before the program began, `C` compiled, `E` compile error,
+`L` loaded, `N` not loaded, `B` test begins, `V` test finished (payload: value, or key), `S` test ended otherwise (payload: status, exception classes as JSON, text).
+Not here: isolation (`confine`), limits and judgement of what is reported (`supervise`).
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import signal
+import struct
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn, cast
+
+from .encode import NotPlain, decode, encode
+
+HEADER = struct.Struct("=cII")
+KEY_BYTES = 16
+MAX_VALUE = 4 << 20
+"""Largest encoded value of one test, in bytes."""
+PROGRAM_FILE, TEST_FILE = "program.py", "<test>"
+
+Report = Callable[..., None]
+Namespace = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One process's share of the work: the program and the tests from `start` to `stop`."""
+
+    source: str
+    entry_point: str | None
+    kind: str
+    """`call`, `io` or `assert`."""
+    tests: list[dict[str, str]]
+    start: int
+    stop: int
+    pristine: dict[str, Namespace]
+    """Contents of the modules that assertions lean on, taken before any program ran."""
+
+
+def reporter(fd: int) -> Report:
+    """A function that writes one frame, holding on to everything it needs."""
+    write, pack = os.write, HEADER.pack
+
+    def report(kind: bytes, test: int = 0, payload: bytes = b"") -> None:
+        data = memoryview(pack(kind, test, len(payload)) + payload)
+        while data:
+            data = data[write(fd, data) :]
+
+    return report
+
+
+def describe(error: BaseException) -> tuple[str, str]:
+    """(names of its classes as JSON, `Class: message` on one line). Survives exceptions that lie about themselves."""
+    kind = type(error)
+    try:
+        names = [cast(str, type.__dict__["__name__"].__get__(base)) for base in kind.__mro__]
+        text = f"{names[0]}: {error}" if not isinstance(error, SystemExit) else f"SystemExit: {error.code!r}"
+    except BaseException:  # noqa: BLE001 - the program's own __str__ may raise anything
+        names, text = ["Exception"], "an exception that cannot be shown"
+    return json.dumps(names[:20]), " ".join(text.split())[:400].encode("utf-8", "replace").decode()
+
+
+def run(task: Task, report: Report, key_fd: int) -> NoReturn:
+    """Run the task in this process, which does not return."""
+    leave, pid, own_pid = os._exit, os.getpid(), os.getpid
+    code = _compile(task, report)
+    if code is None:
+        leave(0)
+    module = types.ModuleType("__main__" if task.kind == "io" else "program")
+    module.__dict__.update(__builtins__=builtins, __file__=PROGRAM_FILE)
+    sys.modules[module.__name__] = module
+    sys.argv[:] = [PROGRAM_FILE]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    report(b"C")
+    if task.kind == "io":
+        report(b"L")
+        report(b"B", task.start)
+        _run_main(code, module.__dict__, task.start, report)
+    elif _load(code, module.__dict__, task, report):
+        run_test = _run_call if task.kind == "call" else _run_assert
+        for number in range(task.start, task.stop):
+            report(b"B", number)
+            run_test(module.__dict__, task, number, report, key_fd)
+            if own_pid() != pid:  # a fork of the program came back through our code
+                leave(0)
+    _flush()
+    leave(0)
+
+
+def _compile(task: Task, report: Report) -> types.CodeType | None:
+    try:
+        return compile(task.source, PROGRAM_FILE, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        place = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
+        report(b"E", 0, (describe(error)[1] + place).encode())
+        return None
+
+
+def _load(code: types.CodeType, namespace: Namespace, task: Task, report: Report) -> bool:
+    pid = os.getpid()
+    try:
+        exec(code, namespace)  # noqa: S102 - running it is the point
+        problem = "" if task.entry_point is None or callable(namespace.get(task.entry_point)) else f"NameError: there is no function {task.entry_point}"
+    except MemoryError as error:
+        problem = "memory: " + describe(error)[1]
+    except BaseException as error:  # noqa: BLE001 - whatever the program raises is data
+        problem = describe(error)[1]
+    if os.getpid() != pid:
+        os._exit(0)
+    report(b"N" if problem else b"L", 0, problem.encode())
+    return not problem
+
+
+def _ended(report: Report, number: int, status: str, classes: str, text: str) -> None:
+    report(b"S", number, f"{status}\n{classes}\n{text}".encode())
+
+
+def _raised(report: Report, number: int, error: BaseException, *, status: str = "raised") -> None:
+    classes, text = describe(error)
+    _ended(report, number, "memory" if isinstance(error, MemoryError) else status, classes, text)
+
+
+def _run_call(namespace: Namespace, task: Task, number: int, report: Report, key_fd: int) -> None:
+    del key_fd
+    test = task.tests[number]
+    arguments = cast("list[object]", decode(json.loads(test["args"])))
+    keywords = cast("dict[str, object]", decode(json.loads(test["kwargs"])))
+    try:
+        value = cast(Callable[..., object], namespace[cast(str, task.entry_point)])(*arguments, **keywords)
+    except BaseException as error:  # noqa: BLE001 - whatever the program raises is data
+        _raised(report, number, error)
+        return
+    try:
+        text = json.dumps(encode(value), sort_keys=True, separators=(",", ":")).encode()
+    except (NotPlain, RecursionError) as error:
+        _ended(report, number, "wrong", "[]", f"returned {str(error) or 'a value that is nested too deep'}")
+    except MemoryError as error:
+        _raised(report, number, error)
+    except BaseException as error:  # noqa: BLE001 - a hostile object may raise anything while it is read
+        _ended(report, number, "wrong", "[]", "returned a value that cannot be read: " + describe(error)[1])
+    else:
+        if len(text) > MAX_VALUE:
+            _ended(report, number, "wrong", "[]", f"returned a value of {len(text)} bytes, more than {MAX_VALUE}")
+        else:
+            report(b"V", number, text)
+
+
+def _run_assert(namespace: Namespace, task: Task, number: int, report: Report, key_fd: int) -> None:
+    read = os.read
+    try:
+        code = compile(task.tests[number]["code"], TEST_FILE, "exec", dont_inherit=True)
+        names = _test_names(namespace, task)
+        exec(code, names)  # noqa: S102 - running it is the point
+    except AssertionError as error:
+        _raised(report, number, error, status="wrong" if _innermost_file(error) == TEST_FILE else "raised")
+    except BaseException as error:  # noqa: BLE001 - whatever the program raises is data
+        _raised(report, number, error)
+    else:
+        report(b"V", number, read(key_fd, KEY_BYTES))
+
+
+def _test_names(namespace: Namespace, task: Task) -> Namespace:
+    """The names that assertions see: the program's, but builtins and well-known modules as they were before it ran."""
+    sys.settrace(None)
+    sys.setprofile(None)
+    for name, contents in task.pristine.items():
+        vars(sys.modules[name]).update(contents) if name in sys.modules else None
+    genuine = task.pristine["builtins"]
+    names: Namespace = {name: value for name, value in namespace.items() if name not in genuine}
+    names["__builtins__"] = dict(genuine)
+    names["__name__"] = "test"
+    entry = task.entry_point
+    if entry is not None:
+        names[entry] = _guarded(namespace[entry])
+    return names
+
+
+def _guarded(function: object) -> object:
+    """The entry point, refusing to hand objects of the program's own making with an `__eq__` of their own to the assertions."""
+    if isinstance(function, type):
+        return function
+
+    def entry_point(*args: object, **kwargs: object) -> object:
+        value = cast(Callable[..., object], function)(*args, **kwargs)
+        if not _plain_or_honest(value, 0):
+            raise TypeError("the result is an object that defines equality or truth by itself")
+        return value
+
+    entry_point.__name__ = getattr(function, "__name__", "entry_point")
+    entry_point.__doc__ = getattr(function, "__doc__", None)
+    return entry_point
+
+
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+_CLAIMS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__bool__", "__len__", "__contains__", "__sub__", "__rsub__", "__class__")
+_OURS = (os.path.dirname(os.__file__), "<frozen")  # noqa: PTH120 - pathlib costs start-up time that every worker would pay
+
+
+def _plain_or_honest(value: object, depth: int) -> bool:
+    kind = type(value)
+    if kind in _ATOMS or depth > 50:
+        return True
+    if kind is dict:
+        return all(_plain_or_honest(part, depth + 1) for pair in cast("dict[object, object]", value).items() for part in pair)
+    if kind is list or kind is tuple or kind is set or kind is frozenset:
+        return all(_plain_or_honest(part, depth + 1) for part in cast("list[object]", value))
+    for base in type.__dict__["__mro__"].__get__(kind):
+        for claim in _CLAIMS:
+            code = getattr(type.__dict__["__dict__"].__get__(base).get(claim), "__code__", None)
+            if code is not None and not code.co_filename.startswith(_OURS):
+                return False
+    return True
+
+
+def _innermost_file(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_code.co_filename if trace is not None else ""
+
+
+def _run_main(code: types.CodeType, namespace: Namespace, number: int, report: Report) -> None:
+    """Run the program as `python program.py` would, its exit included. What it printed is the result, and is read by the supervisor."""
+    import atexit
+    import threading
+
+    pid = os.getpid()
+    failed: BaseException | None = None
+    try:
+        exec(code, namespace)  # noqa: S102 - running it is the point
+    except SystemExit as error:
+        failed = error if error.code not in (None, 0, False) else None
+    except BaseException as error:  # noqa: BLE001 - whatever the program raises is data
+        failed = error
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for threads that are not daemons, as the interpreter does
+        atexit._run_exitfuncs()  # noqa: SLF001
+    except BaseException as error:  # noqa: BLE001
+        failed = failed or error
+    _flush()
+    if os.getpid() != pid:
+        os._exit(0)
+    if failed is None:
+        report(b"V", number)
+    else:
+        _raised(report, number, failed)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:  # noqa: BLE001, S110 - the program may have replaced or closed it
+            pass

@@ -1,0 +1,87 @@
+"""A worker: isolates itself once, then runs programs one after another, each in a fresh process forked from here.
+
+Talks with `rrtf.sandbox.worker` over one socket: frames of a four-byte length and JSON. First frame out: what is isolated; then one reply for each request. Ends when the
+socket closes. Not here: anything about verdicts.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import traceback
+from typing import cast
+
+from . import isolate, kernel, supervise
+
+_LENGTH = struct.Struct("=I")
+_WARM = (
+    "abc", "atexit", "bisect", "collections", "collections.abc", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq",
+    "io", "itertools", "json", "math", "operator", "queue", "random", "re", "string", "threading", "time", "typing", "encodings.idna",
+)  # fmt: skip
+"""Modules that programs often import, loaded once."""
+_TRUSTED = ("builtins", "math", "operator", "copy", "collections", "itertools", "functools", "re", "random", "string")
+"""Modules whose contents are put back before assertions run."""
+
+
+def main(fd: int, options: str) -> None:
+    """Serve requests on the socket `fd` until it closes."""
+    outside = socket.socket(fileno=fd)
+    settings = cast("dict[str, object]", json.loads(options))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        for name in _WARM:
+            importlib.import_module(name)
+        world = isolate.enter(namespaces=bool(settings["namespaces"]), packages=cast("list[str]", settings["packages"]))
+        if sys.platform == "linux":
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    except OSError:
+        _send(outside, {"failure": traceback.format_exc(limit=-3)})
+        return
+    pristine = {name: dict(vars(sys.modules[name])) for name in _TRUSTED}
+    supervisor = supervise.Supervisor(world, outside.fileno(), pristine, supervise.oom_kills())
+    gc.collect()
+    gc.freeze()  # so that collections in the programs do not touch, and so copy, our pages
+    _send(outside, {"granted": world.granted, "missing": world.missing})
+    while (request := _receive(outside)) is not None:
+        try:
+            _send(outside, supervisor.execute(request))
+        except supervise.Failure as error:
+            _send(outside, {"failure": str(error)})
+        except (supervise.OutsideGone, BrokenPipeError):
+            return
+        except Exception:  # noqa: BLE001 - a bug of ours must reach the other side as a failure, not as silence
+            _send(outside, {"failure": traceback.format_exc(limit=-6)})
+
+
+def _send(outside: socket.socket, data: dict[str, object]) -> None:
+    body = supervise.dumps(data)
+    outside.sendall(_LENGTH.pack(len(body)) + body)
+
+
+def _receive(outside: socket.socket) -> dict[str, object] | None:
+    header = _exactly(outside, _LENGTH.size)
+    body = _exactly(outside, _LENGTH.unpack(header)[0]) if header else None
+    return cast("dict[str, object]", json.loads(body)) if body else None
+
+
+def _exactly(outside: socket.socket, size: int) -> bytes | None:
+    parts: list[bytes] = []
+    while size:
+        part = outside.recv(min(size, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def leave() -> None:
+    """End this process without running exit handlers of modules that are no longer reachable."""
+    os._exit(0)

@@ -1,0 +1,198 @@
+"""One worker process seen from outside: start it, hand it programs, read its replies, end it.
+
+Trouble here is ours: it becomes `SandboxFailure` (this run) or `SandboxError` (no worker can be started). Not here: pools of workers (`process`, `plain`), what happens
+inside (`inside`), comparisons.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import cast
+
+from rrtf.errors import SandboxError, SandboxFailure
+from rrtf.protocols import Execution, Isolation, Program, Reply
+from rrtf.records import AssertTest, CallTest, IOTest, Test, TestStatus
+
+_INSIDE = Path(__file__).parent / "inside"
+# The package is given a name of its own, so that nothing of rrtf is imported in there.
+_START = """
+import sys, types
+package = types.ModuleType("inside"); package.__path__ = [sys.argv[1]]; sys.modules["inside"] = package
+from inside import server
+server.main(int(sys.argv[2]), sys.argv[3]); server.leave()
+"""
+_ENVIRONMENT = {
+    "HOME": "/tmp",  # noqa: S108 - its own /tmp, or replaced by a private directory
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "PYTHONHASHSEED": "0",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
+_LENGTH = struct.Struct("=I")
+_START_SECONDS = 60.0
+_GRACE_SECONDS = 60.0
+"""How much longer than the program's wall limit we wait for a reply. Long, because a loaded machine is no reason to call a worker dead."""
+_MAX_REPLY = 256 << 20
+_STATUSES: tuple[TestStatus, ...] = ("passed", "wrong", "raised", "timeout", "memory", "crashed", "not-run")
+
+
+class Worker:
+    """A running worker. One program at a time, from one thread at a time."""
+
+    def __init__(self, *, namespaces: bool, packages: tuple[str, ...] = ()) -> None:
+        """Start it and learn what is isolated. Raises `SandboxError`."""
+        self._socket, theirs = socket.socketpair()
+        options = json.dumps({"namespaces": namespaces, "packages": list(packages)})
+        command = [sys.executable, "-s", "-S", "-B", "-P", "-X", "utf8", "-c", _START, str(_INSIDE), str(theirs.fileno()), options]
+        with tempfile.TemporaryFile() as errors:
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    pass_fds=(theirs.fileno(),),
+                    env=_ENVIRONMENT,
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    start_new_session=True,  # Ctrl-C in a terminal is for us to handle
+                )
+            except OSError as error:
+                self._socket.close()
+                raise SandboxError(f"The sandbox cannot start {sys.executable}: {error.strerror}.", hint="Check that this user may execute it.") from error
+            finally:
+                theirs.close()
+            try:
+                hello = self._receive(time.monotonic() + _START_SECONDS)
+            except SandboxFailure as error:
+                self.kill()
+                errors.seek(0)
+                last = errors.read()[-500:].decode("utf-8", "replace").strip().rpartition("\n")[2]
+                raise SandboxError(
+                    f"The sandbox did not start: {error.message} {last}".rstrip(),
+                    why="Programs cannot be judged without it.",
+                    hint="Run `rrtf check`, or use the backend 'plain'.",
+                ) from error
+        self.isolation = Isolation(tuple(cast("list[str]", hello["granted"])), tuple(cast("list[str]", hello["missing"])))
+
+    def run(self, program: Program) -> Execution:
+        """Run one program. Raises `SandboxFailure`; after one that is not `self.alive`, the worker is ended."""
+        body = json.dumps(_request(program)).encode()
+        try:
+            self._socket.settimeout(_GRACE_SECONDS)
+            self._socket.sendall(_LENGTH.pack(len(body)) + body)
+            reply = self._receive(time.monotonic() + program.limits.wall_seconds + _GRACE_SECONDS)
+        except OSError as error:
+            self.kill()
+            raise SandboxFailure(f"A sandbox worker ended before it took the program: {error}.") from error
+        return _execution(reply, program)
+
+    @property
+    def alive(self) -> bool:
+        """False once the worker cannot be used any more."""
+        return self._socket.fileno() >= 0
+
+    def close(self) -> None:
+        """Ask it to end, which ends everything it started, and wait; kill it when it does not."""
+        self._socket.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it now. The kernel then ends what runs inside its pid namespace; elsewhere its programs end with it by their parent-death signal."""
+        self._socket.close()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        self._process.wait()
+
+    def _receive(self, deadline: float) -> dict[str, object]:
+        (size,) = _LENGTH.unpack(self._exactly(_LENGTH.size, deadline))
+        if size > _MAX_REPLY:
+            self.kill()
+            raise SandboxFailure(f"A sandbox worker announced a reply of {size} bytes.")
+        reply = cast("dict[str, object]", json.loads(self._exactly(size, deadline)))
+        if "failure" in reply:
+            raise SandboxFailure(f"A sandbox worker failed: {reply['failure']}")
+        return reply
+
+    def _exactly(self, size: int, deadline: float) -> bytes:
+        parts: list[bytes] = []
+        while size:
+            self._socket.settimeout(max(0.01, deadline - time.monotonic()))
+            try:
+                part = self._socket.recv(min(size, 1 << 20))
+            except TimeoutError as error:
+                self.kill()
+                raise SandboxFailure("A sandbox worker did not answer in time.", hint="It was replaced.") from error
+            except OSError as error:
+                self.kill()
+                raise SandboxFailure(f"The connection to a sandbox worker broke: {error}.") from error
+            if not part:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(1)
+                status = self._process.returncode
+                self.kill()
+                raise SandboxFailure(f"A sandbox worker ended unexpectedly (exit status {status}).")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker's outermost process."""
+        return self._process.pid
+
+
+def _request(program: Program) -> dict[str, object]:
+    """The program as it goes inside: never an expected value."""
+    kind, tests = "call", list[dict[str, str]]()
+    for test in program.tests:
+        kind, entry = _test_inside(test)
+        tests.append(entry)
+    limits = {name: float(value) for name, value in dataclasses.asdict(program.limits).items()}
+    return {"source": program.source, "entry_point": program.entry_point, "kind": kind, "tests": tests, "limits": limits}
+
+
+def _test_inside(test: Test) -> tuple[str, dict[str, str]]:
+    match test:
+        case CallTest():
+            return "call", {"args": test.args, "kwargs": test.kwargs}
+        case IOTest():
+            return "io", {"stdin": test.stdin}
+        case AssertTest():
+            return "assert", {"code": test.code}
+
+
+def _execution(reply: dict[str, object], program: Program) -> Execution:
+    replies: list[Reply] = []
+    for item in cast("list[dict[str, str]]", reply["replies"]):
+        status = next((known for known in _STATUSES if known == item["status"]), "crashed")
+        replies.append(Reply(status, item.get("value", ""), item.get("error", "")))
+    execution = Execution(
+        compile_error=cast(str, reply["compile_error"]),
+        load_error=cast(str, reply["load_error"]),
+        replies=tuple(replies),
+        stdout=cast(str, reply["stdout"]),
+        stderr=cast(str, reply["stderr"]),
+        cpu_seconds=cast(float, reply["cpu_seconds"]),
+        wall_seconds=cast(float, reply["wall_seconds"]),
+        peak_mb=cast(float, reply["peak_mb"]),
+    )
+    if not execution.compile_error and not execution.load_error and len(replies) != len(program.tests):
+        raise SandboxFailure(f"A sandbox worker replied to {len(replies)} of {len(program.tests)} tests.")
+    return execution
+
