@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rrtf.extraction import Extraction, extract
-from rrtf.extraction.syntax import FunctionNode, binds, bound, docstring_node, first_line, functions, header_end, offset, parse, same_tree
+from rrtf.extraction.syntax import FunctionNode, binds, bound, docstring_node, first_line, functions, header_end, offset, parse, same_tree, string_lines
 from rrtf.protocols import Prompt
 from rrtf.records import Problem
 
@@ -182,43 +182,43 @@ def _body_text(prefix: str, module: ast.Module, code: str, entry_point: str | No
         return None
     indent = " " * documented.col_offset if documented else INDENT
     lines = code.splitlines(keepends=True)
-    parts = [_reindented("".join(lines[first_line(node) - 1 : node.end_lineno]), "", indent) for node in moved]
-    answer = "\n" + "\n".join([*parts, _body_lines(function, body, lines, indent)]).rstrip()
-    # The text was moved and indented by hand; the trees say whether that kept its meaning (a string over several lines may not survive it).
+    inside = string_lines(module)
+    parts = [_reindented("".join(lines[first_line(node) - 1 : node.end_lineno]), first_line(node), inside, "", indent) for node in moved]
+    answer = "\n" + "\n".join([*parts, _body_lines(function, body, lines, inside, indent)]).rstrip()
+    # The text was moved and indented by hand; the trees say whether that kept its meaning (tabs mixed with blanks may not survive it).
     made = parse(prefix + answer)
     result = functions(made, entry_point) if made else []
     kept = [documented] if documented else []
     return answer if result and same_tree(result[-1].body, [*kept, *moved, *body]) else None
 
 
-def _body_lines(function: FunctionNode, body: list[ast.stmt], lines: list[str], indent: str) -> str:
+def _body_lines(function: FunctionNode, body: list[ast.stmt], lines: list[str], inside: set[int], indent: str) -> str:
     text = "".join(lines)
     documented = docstring_node(function)
-    before: ast.stmt | None = documented
-    start = offset(lines, before.end_lineno or before.lineno, before.end_col_offset or 0) if before else header_end(text, function) or 0
+    start = offset(lines, documented.end_lineno or 0, documented.end_col_offset or 0) if documented else header_end(text, function) or 0
     end = offset(lines, function.end_lineno or function.lineno, function.end_col_offset or 0)
+    number = text.count("\n", 0, start) + 1
     head, _, tail = text[start:end].partition("\n")
     if head.lstrip(" \t;") and not head.lstrip().startswith("#"):
         # The body begins on the header's (or docstring's) own line.
-        return _reindented(text[start:end].lstrip(" \t;"), "", indent)
+        return _reindented(text[start:end].lstrip(" \t;"), number, inside, "", indent)
     first = lines[first_line(body[0]) - 1]
-    return _reindented(tail, first[: len(first) - len(first.lstrip())], indent)
+    return _reindented(tail, number + 1, inside, first[: len(first) - len(first.lstrip())], indent)
 
 
-def _reindented(block: str, old: str, new: str) -> str:
+def _reindented(block: str, number: int, inside: set[int], old: str, new: str) -> str:
+    """Lines of code, of which the first has this number, with `new` for the indentation `old`; lines that begin inside a string stay as they are."""
     out: list[str] = []
-    for line in block.splitlines():
-        if not line.strip():
-            out.append("")
+    for position, line in enumerate(block.split("\n"), start=number):
+        if position in inside:
+            out.append(line)
         elif line.startswith("#"):
             out.append(new + line)
-        elif line.startswith(old):
-            out.append(new + line[len(old) :])
-        else:
-            out.append(line)
-    while out and not out[0]:
-        del out[0]
-    return "\n".join(out)
+        elif line.strip():
+            out.append(new + line[len(old) :] if line.startswith(old) else line)
+        elif out:
+            out.append("")
+    return "\n".join(out).rstrip("\n")
 
 
 def _same_header(given: FunctionNode, function: FunctionNode) -> bool:
@@ -241,6 +241,7 @@ def _parameters(args: ast.arguments) -> list[object]:
 def _outside(module: ast.Module, function: FunctionNode, given: ast.Module | None) -> list[ast.stmt] | None:
     """The statements around the function that the prompt does not hold already, or None when one of them cannot move into a function."""
     known = {ast.dump(node) for node in given.body} if given else set[str]()
+    parameters = bound([function.args])
     moved: list[ast.stmt] = []
     for node in module.body:
         is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -251,7 +252,11 @@ def _outside(module: ast.Module, function: FunctionNode, given: ast.Module | Non
                 continue
             if isinstance(node, ast.ImportFrom) and (node.module == "__future__" or node.names[0].name == "*"):
                 return None
-        elif not (isinstance(node, ast.FunctionDef | ast.ClassDef) or _is_constant(node)):
+        elif _is_constant(node):
+            if binds(node) <= parameters:
+                # Dead: the function never sees it.
+                continue
+        elif not isinstance(node, ast.FunctionDef | ast.ClassDef):
             return None
         moved.append(node)
     # A moved name turns from a global into a local, which `global` statements would not follow.

