@@ -29,18 +29,18 @@ VERBS = ("curate", "sample", "execute", "rank", "train", "evaluate", "report")
 def build(recipe: Recipe) -> Pipeline:
     """The whole loop for a recipe. Reads the problems and finds the models, so that bad input ends it here; loads no weights."""
     workers = recipe.how.judge_workers or os.cpu_count() or 1
-    how, part, seed = recipe.how.generation, recipe.how.part_problems, recipe.run.seed
+    part, seed = recipe.how.part_problems, recipe.run.seed
     student, engine = recipe.student.model, recipe.student.engine
     known = revision(engine, student)
     exam = evaluate.exam_problems(recipe.evaluate)
     notes = partial(_isolation, recipe.sandbox)
     sitting = partial(
-        evaluate.stage, config=recipe.evaluate, engine=engine, sandbox=recipe.sandbox, seed=seed, workers=workers, how=how, part_cases=part, notes=notes
+        evaluate.stage, config=recipe.evaluate, engine=engine, sandbox=recipe.sandbox, seed=seed, workers=workers, part_cases=part, notes=notes
     )
     stages = (
         curate.stage(recipe.problems, recipe.sandbox, workers, [row.problem for row in exam]),
         _teacher(recipe),
-        sample.stage(STUDENT, "student", recipe.sample, engine, student, known, seed, how, part),
+        sample.stage(STUDENT, "student", recipe.sample, engine, student, known, seed, part),
         execute.stage(recipe.sandbox, workers, notes, part),
         rank.stage(recipe.rank),
         train.stage(recipe.train, recipe.how.training, recipe.student.prompting, student, known, seed),
@@ -67,7 +67,6 @@ def examination(recipe: Recipe) -> Pipeline:
         sandbox=recipe.sandbox,
         seed=recipe.run.seed,
         workers=workers,
-        how=recipe.how.generation,
         part_cases=recipe.how.part_problems,
         notes=partial(_isolation, recipe.sandbox),
     )
@@ -84,8 +83,7 @@ def _teacher(recipe: Recipe) -> MapStage:
     if not isinstance(teacher, ModelTeacher):
         return sample.reference_stage(TEACHER)
     known = revision(teacher.engine, teacher.model)
-    how, part = recipe.how.generation, recipe.how.part_problems
-    return sample.stage(TEACHER, "teacher", teacher.sample, teacher.engine, teacher.model, known, recipe.run.seed, how, part)
+    return sample.stage(TEACHER, "teacher", teacher.sample, teacher.engine, teacher.model, known, recipe.run.seed, recipe.how.part_problems)
 
 
 def _isolation(config: SandboxConfig) -> Json:

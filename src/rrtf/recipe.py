@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rrtf.engine.tables import disk_error
 from rrtf.errors import RecipeError
-from rrtf.generation import GenerationHow, GeneratorConfig, TransformersConfig
+from rrtf.generation import GeneratorConfig, TransformersConfig
 from rrtf.prompting import FormatName
 from rrtf.ranking import RankingConfig
 from rrtf.sandbox import ProcessConfig, SandboxConfig
@@ -80,7 +80,7 @@ TeacherConfig = Annotated[ReferenceTeacher | ModelTeacher, Field(discriminator="
 
 
 class HowConfig(BaseModel):
-    """How to compute. Nothing here can change a result, so nothing here makes a stage run again."""
+    """How to compute. Nothing here can change a result, so nothing here makes a stage run again; an engine's own `how` is like it."""
 
     model_config = _CONFIG
     judge_workers: int = Field(default=0, ge=0)
@@ -89,8 +89,6 @@ class HowConfig(BaseModel):
     """Worker processes per stage; each loads its own model."""
     part_problems: int = Field(default=64, ge=1)
     """Problems in one part of an artefact: what a kill can cost."""
-    generation: GenerationHow = GenerationHow()
-    """Batches and threads of the model engine."""
     training: TrainHow = TrainHow()
     """Micro-batches, device and checkpoints of the trainer."""
 

@@ -1,0 +1,82 @@
+"""Completing prompts: which engine, with which settings, and one front door.
+
+An engine is chosen by the `engine` field of its config. What changes results stands in the config; what only says how to compute them stands in
+`GenerationHow`, which bears no identity. Not here: what is asked (`rrtf.prompting`) and what becomes of the text (`rrtf.extraction`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator as Yields
+from contextlib import contextmanager
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rrtf.identity import fingerprint
+from rrtf.protocols import Generator
+
+
+class GenerationHow(BaseModel):
+    """How to compute: machine matters. No field here bears identity, so changing one invalidates nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    device: str = "auto"
+    """`auto` is CUDA where torch sees it, else `cpu`. Any torch device name."""
+    threads: int | None = Field(default=None, ge=1)
+    """Processor threads of the engine; by default what torch chooses (one per core)."""
+    batch_tokens: int = Field(default=32768, ge=1)
+    """Tokens of key/value cache at once: rows times the longest prompt plus its answer. Memory follows it: 23 kB a token for the 135M student in bfloat16."""
+    max_rows: int = Field(default=64, ge=1)
+    """Answers decoded side by side at most."""
+
+
+class TransformersConfig(BaseModel):
+    """Decode with a Hugging Face causal language model in this process."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    engine: Literal["transformers"] = "transformers"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Type of the weights; it changes results. `auto`: bfloat16 on CUDA and where the processor computes it fast (AMX, AVX512-BF16), else float32."""
+
+
+class ScriptedConfig(BaseModel):
+    """Answers written beforehand: the fake for tests and dry runs. No model is loaded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    engine: Literal["scripted"] = "scripted"
+    answers: dict[str, tuple[str, ...]] = {}
+    """Prompt key, or prompt text, to its answers; the n-th seed of a prompt gets the n-th answer, round and round."""
+    default: str = ""
+    """The answer to every other prompt."""
+
+
+GeneratorConfig = Annotated[TransformersConfig | ScriptedConfig, Field(discriminator="engine")]
+
+
+@contextmanager
+def open_generator(config: TransformersConfig | ScriptedConfig, model_name: str, how: GenerationHow | None = None) -> Yields[Generator]:
+    """The engine that `config` names, with `model_name` loaded, for the length of the block. Raises `EngineError`."""
+    match config:
+        case TransformersConfig():
+            from rrtf.generation.transformers import open_transformers
+
+            with open_transformers(config.dtype, how or GenerationHow(), model_name) as generator:
+                yield generator
+        case ScriptedConfig():
+            from rrtf.generation.scripted import ScriptedGenerator, from_mapping
+
+            yield ScriptedGenerator(from_mapping(config.answers, config.default), model=model_name)
+
+
+def revision(config: TransformersConfig | ScriptedConfig, model_name: str) -> str:
+    """What fixes the answers of a model under this engine, found without loading weights. Raises `EngineError`."""
+    match config:
+        case TransformersConfig():
+            from rrtf import checkpoints
+
+            return checkpoints.revision(model_name)
+        case ScriptedConfig():
+            return fingerprint([config.answers, config.default])

@@ -18,7 +18,7 @@ from rrtf.benchmarks import open_benchmark
 from rrtf.benchmarks.results import summary
 from rrtf.engine import artifacts
 from rrtf.engine.stage import Case, Failure, MapStage, Opener, Task, Work
-from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
+from rrtf.generation import GeneratorConfig, open_generator
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import EXAM, ExamProblem, Graded, exam_problem
 from rrtf.prompting import FormatName
@@ -113,7 +113,6 @@ def stage(
     sandbox: SandboxConfig,
     seed: int,
     workers: int,
-    how: GenerationHow,
     part_cases: int,
     notes: Callable[[], Json],
 ) -> MapStage:
@@ -121,7 +120,7 @@ def stage(
     identity: Json = {
         "model": model or "trained",
         "revision": revision,
-        "engine": engine.model_dump(mode="json"),
+        "engine": engine.model_dump(mode="json", exclude={"how"}),
         "prompting": list(prompting),
         "decodings": {key: item.model_dump(mode="json", exclude={"n"}) for key, item in config.decodings.items()},
         "max_new_tokens": config.max_new_tokens,
@@ -137,7 +136,7 @@ def stage(
         order=lambda row: (row.prompting, row.decoding, row.response.index),
         identity=identity,
         extent={key: item.n for key, item in config.decodings.items()},
-        open=partial(_open, config, prompting, engine, model, trained, sandbox, seed, workers, how),
+        open=partial(_open, config, prompting, engine, model, trained, sandbox, seed, workers),
         expected=partial(_expected, config, prompting),
         unit="answers",
         summarize=summary,
@@ -163,11 +162,10 @@ def _open(
     sandbox: SandboxConfig,
     seed: int,
     workers: int,
-    how: GenerationHow,
     inputs: Mapping[str, Path],
 ) -> Opener:
     weights = str(artifacts.outputs(inputs[trained])[0].parent) if trained else model or ""
-    return partial(_opened, config, prompting, engine, weights, trained, sandbox, seed, workers, how)
+    return partial(_opened, config, prompting, engine, weights, trained, sandbox, seed, workers)
 
 
 @contextmanager
@@ -180,9 +178,8 @@ def _opened(
     sandbox: SandboxConfig,
     seed: int,
     workers: int,
-    how: GenerationHow,
 ) -> Generator[Work]:
-    with open_generator(engine, model, how) as generator, open_sandbox(sandbox, workers=workers) as box:
+    with open_generator(engine, model) as generator, open_sandbox(sandbox, workers=workers) as box:
         author = Author("student", "trained" if trained else generator.model, generator.revision)
         yield partial(_work, config, prompting, author, seed, generator, box)
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["EncodeCounts", "LoraConfig", "Method", "TrainConfig", "TrainHow", "TrainResult", "TrainingExample", "prompt_ids", "train"]
 
 MODEL_FOLDER = "model"
+METRICS_FILE = "metrics.jsonl"
+"""One line per step; the same bytes whether or not the run was interrupted."""
 RESULT_FILE = "training.json"
 
 
@@ -68,7 +70,7 @@ def train(
         raise missing_extra("train", error.name or "torch") from error
     from rrtf import checkpoints
     from rrtf.training.batches import encode
-    from rrtf.training.loop import CHECKPOINTS, METRICS_FILE, fit
+    from rrtf.training.loop import CHECKPOINTS, fit
     from rrtf.training.losses import objective
     from rrtf.training.model import finished, prepare
     from rrtf.training.prompts import Tokenizer
@@ -103,4 +105,4 @@ def _read_result(out_dir: Path, asked: str, counts: EncodeCounts) -> TrainResult
         file.unlink()
         shutil.rmtree(out_dir / MODEL_FOLDER, ignore_errors=True)
         return None
-    return TrainResult(out_dir / MODEL_FOLDER, out_dir / "metrics.jsonl", counts, record["steps"], record["tokens"], record["steps"])
+    return TrainResult(out_dir / MODEL_FOLDER, out_dir / METRICS_FILE, counts, record["steps"], record["tokens"], record["steps"])

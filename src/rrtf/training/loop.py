@@ -22,14 +22,13 @@ from torch import Tensor, nn
 
 from rrtf.errors import EngineError
 from rrtf.identity import derive_seed
+from rrtf.training import METRICS_FILE
 from rrtf.training.batches import Group, Unit, plan, step_problems, steps_per_epoch
 from rrtf.training.config import TrainConfig, TrainHow
 from rrtf.training.losses import Loss, Metrics, Objective, Scored
 from rrtf.training.scoring import Scorer, score
 from rrtf.training.state import Position, load_state, save_state
 
-METRICS_FILE = "metrics.jsonl"
-"""One line per step; the same bytes whether or not the run was interrupted."""
 SPEED_FILE = "speed.jsonl"
 """Seconds and tokens per second of each step that this machine ran; no part of any identity."""
 CHECKPOINTS = "checkpoints"
@@ -140,23 +139,23 @@ def accumulate(scorer: Scorer, unit: Unit, loss: Loss, problems: int, seed: int,
     return metrics
 
 
-def scored(unit: Unit, logprob_A: Tensor) -> Scored:
+def scored(unit: Unit, logprob_a: Tensor) -> Scored:
     """The loss's view of a unit, with answers in the order of its packs."""
     place = {member: at for at, member in enumerate((g, i) for pack in unit.packs for g, answers in pack.members for i in answers)}
-    device = logprob_A.device
+    device = logprob_a.device
 
     def index(values: list[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=device)
 
     pairs = [(g, pair) for g, group in enumerate(unit.groups) for pair in group.pairs]
     return Scored(
-        logprob_A=logprob_A,
-        length_A=torch.tensor([len(unit.groups[g].answers[i]) for g, i in place], dtype=logprob_A.dtype, device=device),
-        problem_A=index([g for g, _ in place]),
-        chosen_N=index([place[g, pair.chosen] for g, pair in pairs]),
-        rejected_N=index([place[g, pair.rejected] for g, pair in pairs]),
-        margin_N=torch.tensor([pair.margin for _, pair in pairs], dtype=logprob_A.dtype, device=device),
-        target_M=index([place[g, target] for g, group in enumerate(unit.groups) for target in group.targets]),
+        logprob_a=logprob_a,
+        length_a=torch.tensor([len(unit.groups[g].answers[i]) for g, i in place], dtype=logprob_a.dtype, device=device),
+        problem_a=index([g for g, _ in place]),
+        chosen_n=index([place[g, pair.chosen] for g, pair in pairs]),
+        rejected_n=index([place[g, pair.rejected] for g, pair in pairs]),
+        margin_n=torch.tensor([pair.margin for _, pair in pairs], dtype=logprob_a.dtype, device=device),
+        target_m=index([place[g, target] for g, group in enumerate(unit.groups) for target in group.targets]),
         problems=len(unit.groups),
     )
 
