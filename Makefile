@@ -38,7 +38,7 @@ clean:
 # A stamp is written last, so an interrupted installation is taken up again. It is out of date when what is to be installed changed.
 $(USER_STAMP): pyproject.toml constraints.txt
 	@$(find_python); \
-	if ! "$(VENV)/bin/python" -m pip --version >/dev/null 2>&1; then \
+	if ! "$(VENV)/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 	  echo "Making $(VENV) with $$($$python --version) ..."; \
 	  "$$python" -m venv --clear "$(VENV)" || { \
 	    echo "make: $$python cannot make a virtual environment. Install its venv module (Debian and Ubuntu: apt install python3-venv), or name another interpreter with PYTHON=..." >&2; exit 1; }; \
