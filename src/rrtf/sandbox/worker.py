@@ -1,7 +1,7 @@
 """One worker process seen from outside: start it, hand it programs, read its replies, end it.
 
-Trouble here is ours: it becomes `SandboxFailure` (this run) or `SandboxError` (no worker can be started). Not here: pools of workers (`process`, `plain`), what happens
-inside (`inside`), comparisons.
+Trouble here is ours: it becomes `SandboxFailure` (this run) or `SandboxError` (no worker can be started). Not here: pools of workers (`process`, `plain`), what
+happens inside (`inside`), comparisons.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from inside import server
 server.main(int(sys.argv[2]), sys.argv[3]); server.leave()
 """
 _ENVIRONMENT = {
-    "HOME": "/tmp",  # noqa: S108 - its own /tmp, or replaced by a private directory
+    "HOME": "/tmp",
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
     "TZ": "UTC",
@@ -46,7 +46,6 @@ _START_SECONDS = 60.0
 _GRACE_SECONDS = 60.0
 """How much longer than the program's wall limit we wait for a reply. Long, because a loaded machine is no reason to call a worker dead."""
 _MAX_REPLY = 256 << 20
-_STATUSES: tuple[TestStatus, ...] = ("passed", "wrong", "raised", "timeout", "memory", "crashed", "not-run")
 
 
 class Worker:
@@ -180,19 +179,18 @@ def _test_inside(test: Test) -> tuple[str, dict[str, str]]:
 def _execution(reply: dict[str, object], program: Program) -> Execution:
     replies: list[Reply] = []
     for item in cast("list[dict[str, str]]", reply["replies"]):
-        status = next((known for known in _STATUSES if known == item["status"]), "crashed")
+        status = cast("TestStatus", item["status"])
         replies.append(Reply(status, item.get("value", ""), item.get("error", "")))
     execution = Execution(
-        compile_error=cast(str, reply["compile_error"]),
-        load_error=cast(str, reply["load_error"]),
+        compile_error=cast("str", reply["compile_error"]),
+        load_error=cast("str", reply["load_error"]),
         replies=tuple(replies),
-        stdout=cast(str, reply["stdout"]),
-        stderr=cast(str, reply["stderr"]),
-        cpu_seconds=cast(float, reply["cpu_seconds"]),
-        wall_seconds=cast(float, reply["wall_seconds"]),
-        peak_mb=cast(float, reply["peak_mb"]),
+        stdout=cast("str", reply["stdout"]),
+        stderr=cast("str", reply["stderr"]),
+        cpu_seconds=cast("float", reply["cpu_seconds"]),
+        wall_seconds=cast("float", reply["wall_seconds"]),
+        peak_mb=cast("float", reply["peak_mb"]),
     )
     if not execution.compile_error and not execution.load_error and len(replies) != len(program.tests):
         raise SandboxFailure(f"A sandbox worker replied to {len(replies)} of {len(program.tests)} tests.")
     return execution
-

@@ -52,10 +52,9 @@ def confine(world: World, streams: Streams, tmp: str, limits: dict[str, float], 
             kernel.drop_capabilities()
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # so that the program can open its own /proc/self
         if world.seccomp:
-            kernel.install_filter(syscalls.build(os.getpid(), network=world.network, processes=world.program_pids))
+            kernel.install_filter(world.filter or syscalls.build(os.getpid(), network=world.network, processes=world.program_pids))
     os.environ["HOME"] = os.environ["TMPDIR"] = tmp
-    if world.packages:
-        sys.path.append(world.packages)
+    sys.path += world.packages
     return report, key
 
 
@@ -88,22 +87,22 @@ def _limit(world: World, limits: dict[str, float], cpu_left: float) -> None:
         wanted[resource.RLIMIT_MEMLOCK] = 0
     for kind, value in wanted.items():
         hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)  # noqa: PLW2901
-        resource.setrlimit(kind, (value, value))
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (allowed, allowed))
 
 
 def _processes_of_user() -> int:
     """Processes and threads that already count against this user, which shares its count with the whole machine."""
     user, count = os.getuid(), 0
     try:
-        names = os.listdir("/proc")  # noqa: PTH208
+        names = os.listdir("/proc")
     except OSError:
         return 0
     for name in names:
         if name.isdigit():
             try:
-                if os.stat(f"/proc/{name}").st_uid == user:  # noqa: PTH116
-                    count += len(os.listdir(f"/proc/{name}/task"))  # noqa: PTH208
+                if os.stat(f"/proc/{name}").st_uid == user:
+                    count += len(os.listdir(f"/proc/{name}/task"))
             except OSError:
                 continue
     return count

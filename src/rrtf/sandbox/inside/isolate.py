@@ -1,7 +1,7 @@
 """Cut a worker off from the machine, as far as the kernel allows, one named step at a time; say what was granted and what was not.
 
-Every step that can spoil a process half-way is tried in a forked child first. As root the worker becomes an ordinary, otherwise unused user before anything else; programs
-never run as root where that can be helped. Not here: what each program gets on top (`confine`, `supervise`).
+Every step that can spoil a process half-way is tried in a forked child first. As root the worker becomes an ordinary, otherwise unused user before anything
+else; programs never run as root where that can be helped. Not here: what each program gets on top (`confine`, `supervise`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class World:
     program_user: int | None = None
     """The user each program becomes; None: it stays what the worker is."""
     private_tmp: bool = False
-    """/tmp is ours alone, and a new one can be mounted for each program."""
+    """The temporary directory is ours alone, and a new one can be mounted for each program."""
     own_pids: bool = False
     """This process is the first of its pid namespace, so that it may kill every process it sees."""
     program_pids: bool = False
@@ -41,7 +41,10 @@ class World:
     proc: bool = False
     network: bool = False
     seccomp: bool = False
-    packages: str = ""
+    packages: list[str] = field(default_factory=list[str])
+    """What programs get appended to their module search path."""
+    filter: bytes = b""
+    """The system call filter, where it is the same for every program."""
 
     def note(self, name: str, error: str) -> bool:
         """Record one step; True when it was granted."""
@@ -77,7 +80,9 @@ def _error_of(step: Callable[[], object]) -> str:
 
 
 def enter(*, namespaces: bool, packages: list[str]) -> World:
-    """Isolate this process. May return in a child of the calling process (the first of a new pid namespace); the caller then only waits for it, and never returns from here."""
+    """Isolate this process. May return in a child of the calling process (the first of a new pid namespace); the caller then only waits for it, and never
+    returns from here.
+    """
     world = World()
     root = os.geteuid() == 0
     user = _FIRST_ID + os.getpid() if root else os.geteuid()
@@ -86,6 +91,9 @@ def enter(*, namespaces: bool, packages: list[str]) -> World:
     else:
         world.missing += ["namespaces (not used by this backend)", "private file system (not used by this backend)"]
         _without_user_namespace(world, root, user)
+    if packages and not world.packages:
+        world.packages = sorted({os.path.dirname(path) for path in packages})
+        world.missing.append("a choice of packages (all that lie beside the chosen ones can be imported)")
     _last_checks(world)
     return world
 
@@ -100,7 +108,7 @@ def _become(user: int) -> None:
 def _own_user_namespace(user: int, group: int) -> None:
     kernel.unshare(kernel.NEWUSER)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{_INSIDE_ID} {user} 1"), ("gid_map", f"{_INSIDE_ID} {group} 1")):
-        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
+        with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
 
 
@@ -117,23 +125,17 @@ def _separate(world: World, root: bool, user: int, packages: list[str]) -> None:
         view.build(packages)
 
     has_users = world.note("user namespace", attempt(user_namespace))
-    if root:
-        has_view = world.note("private read-only file system", attempt(new_view))
+    if has_users and not root:
+        user_namespace()
+    has_view = world.note("private read-only file system", attempt(new_view))
+    if has_view:
+        new_view()
+        world.packages = [view.PACKAGES] if packages else []
+    if has_users and root:
+        user_namespace()
         if has_view:
-            new_view()
-        if has_users:
-            user_namespace()
-    else:
-        if has_users:
-            user_namespace()
-        has_view = world.note("private read-only file system", attempt(new_view))
-        if has_view:
-            new_view()
-    if has_view and packages:
-        world.packages = view.PACKAGES
-    if root and has_users and has_view:
-        # The mounts made as root belong to the machine's user namespace; a copy of our own is needed to add a /tmp and a /proc to it.
-        kernel.unshare(kernel.NEWNS)
+            # The mounts made as root belong to the machine's user namespace; a copy of our own is needed to add a /tmp and a /proc to it.
+            kernel.unshare(kernel.NEWNS)
     for name, flag in _SEPARATE:
         granted = world.note(name, _error_of(lambda flag=flag: kernel.unshare(flag)))
         world.network = world.network or (granted and flag == kernel.NEWNET)
@@ -144,7 +146,7 @@ def _separate(world: World, root: bool, user: int, packages: list[str]) -> None:
         _follow_first_process()
     if has_view:
         _mount_proc(world)
-        world.private_tmp = world.note("private temporary directory of bounded size", attempt(lambda: kernel.mount("tmpfs", "/tmp", "tmpfs", 0, "size=64k")))  # noqa: S108
+        world.private_tmp = world.note("private temporary directory of bounded size", attempt(lambda: kernel.mount("tmpfs", "/tmp", "tmpfs", 0, "size=64k")))
     if has_users:
         world.granted.append("unprivileged user")
     else:
@@ -183,7 +185,7 @@ def _without_user_namespace(world: World, root: bool, user: int) -> None:
 
     def become() -> None:
         _become(user)
-        os.listdir(os.path.dirname(os.__file__))  # noqa: PTH120, PTH208
+        os.listdir(os.path.dirname(os.__file__))
 
     error = attempt(become)
     if world.note("unprivileged user", error and f"{error}: other users cannot read {sys.base_prefix}"):
@@ -191,7 +193,7 @@ def _without_user_namespace(world: World, root: bool, user: int) -> None:
 
 
 def _last_checks(world: World) -> None:
-    if not world.proc and not (os.path.isdir("/proc/self/task") and not world.private_tmp):  # noqa: PTH112
+    if not world.proc and not (os.path.isdir("/proc/self/task") and not world.private_tmp):
         world.missing.append("memory limit over several processes (no /proc)")
     if os.getpid() == 1 and world.own_pids:
         world.program_pids = world.note("pid namespace for each program", attempt(new_pid_namespace))
@@ -201,9 +203,12 @@ def _last_checks(world: World) -> None:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     if world.note("no new privileges", _error_of(lambda: kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1))):
         world.seccomp = world.note("system call filter", attempt(lambda: kernel.install_filter(syscalls.build(os.getpid(), network=True, processes=True))))
+        if world.seccomp and world.program_pids:
+            world.filter = syscalls.build(1, network=world.network, processes=True)
     else:
         world.missing.append("system call filter (it needs no new privileges)")
-    world.note("no capabilities", attempt(kernel.drop_capabilities))
+    if world.note("no capabilities", attempt(kernel.drop_capabilities)):
+        kernel.bound_capabilities()
     if world.seccomp and not world.network:
         world.granted.append("no sockets (by the system call filter)")
     world.granted += ["limits on processor time, wall time, memory, processes, file size and output", "own session", "empty environment"]
@@ -220,15 +225,17 @@ def new_pid_namespace() -> None:
 
 
 def new_ipc_namespace() -> None:
-    """Leave behind the shared memory, semaphores and queues of earlier programs. The system call filter refuses them anyway; this is for where it is missing."""
+    """Leave behind the shared memory, semaphores and queues of earlier programs. The system call filter refuses them anyway; this is for where it is
+    missing.
+    """
     kernel.unshare(kernel.NEWIPC)
 
 
 def program_tmp(world: World, megabytes: int) -> str:
     """An empty writable directory for the next program: a new mount where possible, else a directory of its own."""
     if world.private_tmp:
-        kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={megabytes}m,nr_inodes=8192,mode=0777")  # noqa: S108
-        return "/tmp"  # noqa: S108
+        kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={megabytes}m,nr_inodes=8192,mode=0777")
+        return "/tmp"
     path = tempfile.mkdtemp(prefix="rrtf-program-")
     if world.program_user is not None:
         os.chown(path, world.program_user, world.program_user)
@@ -242,10 +249,10 @@ def drop_tmp(world: World, path: str) -> None:
         return
 
     def open_up(function: Callable[..., object], name: str, _error: object) -> None:
-        parent = os.path.dirname(name)  # noqa: PTH120
+        parent = os.path.dirname(name)
         for place in (parent, name):
             try:
-                os.chmod(place, 0o700, follow_symlinks=False)  # noqa: PTH101
+                os.chmod(place, 0o700, follow_symlinks=False)
             except (OSError, NotImplementedError):
                 continue
         try:

@@ -23,7 +23,7 @@ _AT_RECURSIVE = 0x8000
 
 _NUMBERS = {"x86_64": {"capset": 126, "pivot_root": 155}, "aarch64": {"capset": 91, "pivot_root": 41}}
 
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def _check(result: int, what: str) -> None:
@@ -33,9 +33,10 @@ def _check(result: int, what: str) -> None:
 
 
 def _library(what: str) -> ctypes.CDLL:
-    if _libc is None:
+    library: ctypes.CDLL | None = _libc
+    if not library:
         raise OSError(errno.ENOSYS, f"{what}: only Linux has it")
-    return _libc
+    return library
 
 
 def _number(name: str) -> int:
@@ -56,7 +57,7 @@ def setns(fd: int, kind: int) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2)."""
+    """The system call of this name."""
     result = _library("mount").mount(source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
     _check(result, f"mount {target}")
 
@@ -72,11 +73,13 @@ def pivot_root(new: str, old: str) -> None:
 
 
 class _MountAttr(ctypes.Structure):
-    _fields_ = [("attr_set", ctypes.c_uint64), ("attr_clr", ctypes.c_uint64), ("propagation", ctypes.c_uint64), ("userns_fd", ctypes.c_uint64)]  # noqa: RUF012
+    _fields_ = [("attr_set", ctypes.c_uint64), ("attr_clr", ctypes.c_uint64), ("propagation", ctypes.c_uint64), ("userns_fd", ctypes.c_uint64)]
 
 
 def read_only(target: str) -> None:
-    """Make the mount at `target` and everything mounted below it read-only and without set-user-id programs (Linux 5.12); on older kernels the top mount alone."""
+    """Make the mount at `target` and everything mounted below it read-only and without set-user-id programs (Linux 5.12); on older kernels the top mount
+    alone.
+    """
     attributes = _MountAttr(MS_RDONLY | MS_NOSUID, 0, 0, 0)  # MOUNT_ATTR_RDONLY and MOUNT_ATTR_NOSUID have the values of the MS_ flags
     result = _library("mount_setattr").syscall(
         ctypes.c_long(_MOUNT_SETATTR), ctypes.c_int(-100), target.encode(), ctypes.c_uint(_AT_RECURSIVE), ctypes.byref(attributes), ctypes.sizeof(attributes)
@@ -89,12 +92,12 @@ def read_only(target: str) -> None:
 
 
 def prctl(option: int, value: int) -> None:
-    """prctl(2) with one argument."""
+    """The system call of this name, with one argument."""
     _check(_library("prctl").prctl(ctypes.c_int(option), ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)), f"prctl {option}")
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, for good: this process and whatever it starts."""
+def bound_capabilities() -> None:
+    """No program started from here on can gain a capability that this process does not hand on."""
     for capability in range(_LAST_CAPABILITY + 1):
         try:
             prctl(PR_CAPBSET_DROP, capability)
@@ -102,18 +105,24 @@ def drop_capabilities() -> None:
             if error.errno in (errno.EINVAL, errno.EPERM):  # past the last capability; or none held, so none can be passed on
                 break
             raise
+
+
+def drop_capabilities() -> None:
+    """Give up every capability this process holds."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     none = (ctypes.c_uint32 * 6)()
     _check(_library("capset").syscall(ctypes.c_long(_number("capset")), header, none), "capset")
 
 
 class _Filter(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]  # noqa: RUF012
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
 
 
 def install_filter(code: bytes) -> None:
     """Install a seccomp filter: `code` is the BPF program, eight bytes an instruction. Needs no_new_privs."""
     buffer = ctypes.create_string_buffer(code, len(code))
     program = _Filter(len(code) // 8, ctypes.cast(buffer, ctypes.c_void_p))
-    result = _library("seccomp").prctl(ctypes.c_int(PR_SET_SECCOMP), ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(program), ctypes.c_ulong(0), ctypes.c_ulong(0))
+    result = _library("seccomp").prctl(
+        ctypes.c_int(PR_SET_SECCOMP), ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(program), ctypes.c_ulong(0), ctypes.c_ulong(0)
+    )
     _check(result, "seccomp")

@@ -1,18 +1,20 @@
 """The last code of ours before a program, in the program's own process: compile it, load it, run its tests, report.
 
-Everything here shares memory with a hostile program, so nothing it reports is believed for more than it shows. A returned value or printed text is compared outside,
-where the expected one is; forging it means computing it. For assert-style tests only the program's own process can tell that the assertions finished: it reads a one-time
-key from a pipe *after* they did and sends it back. That proves that the code following the test was reached, and so defeats exit codes, exceptions, `os._exit`, printed
-claims and look-alike objects. It does not defeat a program that finds the pipe among its descriptors, or our frames, and speaks this protocol by itself.
+Everything here shares memory with a hostile program, so nothing it reports is believed for more than it shows. A returned value or printed text is compared
+outside, where the expected one is; forging it means computing it. For assert-style tests only the program's own process can tell that the assertions finished:
+it reads a one-time key from a pipe *after* they did and sends it back. That proves that the code following the test was reached, and so defeats exit codes,
+exceptions, `os._exit`, printed claims and look-alike objects. It does not defeat a program that finds the pipe among its descriptors, or our frames, and speaks
+this protocol by itself.
 
-Reports are frames: kind (one byte), number of the test, length, payload. Kinds: `R` ready, `F` our failure before the program began, `C` compiled, `E` compile error,
-`L` loaded, `N` not loaded, `B` test begins, `V` test finished (payload: value, or key), `S` test ended otherwise (payload: status, exception classes as JSON, text).
-Not here: isolation (`confine`), limits and judgement of what is reported (`supervise`).
+Reports are frames: kind (one byte), number of the test, length, payload. Kinds: `R` ready, `F` our failure before the program began, `C` compiled, `E` compile
+error, `L` loaded, `N` not loaded, `B` test begins, `V` test finished (payload: value, or key), `S` test ended otherwise (payload: status, exception classes as
+JSON, text). Not here: isolation (`confine`), limits and judgement of what is reported (`supervise`).
 """
 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import json
 import os
 import signal
@@ -66,9 +68,9 @@ def describe(error: BaseException) -> tuple[str, str]:
     """(names of its classes as JSON, `Class: message` on one line). Survives exceptions that lie about themselves."""
     kind = type(error)
     try:
-        names = [cast(str, type.__dict__["__name__"].__get__(base)) for base in kind.__mro__]
+        names = [cast("str", type.__dict__["__name__"].__get__(base)) for base in kind.__mro__]
         text = f"{names[0]}: {error}" if not isinstance(error, SystemExit) else f"SystemExit: {error.code!r}"
-    except BaseException:  # noqa: BLE001 - the program's own __str__ may raise anything
+    except BaseException:
         names, text = ["Exception"], "an exception that cannot be shown"
     return json.dumps(names[:20]), " ".join(text.split())[:400].encode("utf-8", "replace").decode()
 
@@ -112,11 +114,11 @@ def _compile(task: Task, report: Report) -> types.CodeType | None:
 def _load(code: types.CodeType, namespace: Namespace, task: Task, report: Report) -> bool:
     pid = os.getpid()
     try:
-        exec(code, namespace)  # noqa: S102 - running it is the point
+        exec(code, namespace)
         problem = "" if task.entry_point is None or callable(namespace.get(task.entry_point)) else f"NameError: there is no function {task.entry_point}"
     except MemoryError as error:
         problem = "memory: " + describe(error)[1]
-    except BaseException as error:  # noqa: BLE001 - whatever the program raises is data
+    except BaseException as error:
         problem = describe(error)[1]
     if os.getpid() != pid:
         os._exit(0)
@@ -139,8 +141,8 @@ def _run_call(namespace: Namespace, task: Task, number: int, report: Report, key
     arguments = cast("list[object]", decode(json.loads(test["args"])))
     keywords = cast("dict[str, object]", decode(json.loads(test["kwargs"])))
     try:
-        value = cast(Callable[..., object], namespace[cast(str, task.entry_point)])(*arguments, **keywords)
-    except BaseException as error:  # noqa: BLE001 - whatever the program raises is data
+        value = cast("Callable[..., object]", namespace[cast("str", task.entry_point)])(*arguments, **keywords)
+    except BaseException as error:
         _raised(report, number, error)
         return
     try:
@@ -149,7 +151,7 @@ def _run_call(namespace: Namespace, task: Task, number: int, report: Report, key
         _ended(report, number, "wrong", "[]", f"returned {str(error) or 'a value that is nested too deep'}")
     except MemoryError as error:
         _raised(report, number, error)
-    except BaseException as error:  # noqa: BLE001 - a hostile object may raise anything while it is read
+    except BaseException as error:
         _ended(report, number, "wrong", "[]", "returned a value that cannot be read: " + describe(error)[1])
     else:
         if len(text) > MAX_VALUE:
@@ -163,10 +165,10 @@ def _run_assert(namespace: Namespace, task: Task, number: int, report: Report, k
     try:
         code = compile(task.tests[number]["code"], TEST_FILE, "exec", dont_inherit=True)
         names = _test_names(namespace, task)
-        exec(code, names)  # noqa: S102 - running it is the point
+        exec(code, names)
     except AssertionError as error:
         _raised(report, number, error, status="wrong" if _innermost_file(error) == TEST_FILE else "raised")
-    except BaseException as error:  # noqa: BLE001 - whatever the program raises is data
+    except BaseException as error:
         _raised(report, number, error)
     else:
         report(b"V", number, read(key_fd, KEY_BYTES))
@@ -194,7 +196,7 @@ def _guarded(function: object) -> object:
         return function
 
     def entry_point(*args: object, **kwargs: object) -> object:
-        value = cast(Callable[..., object], function)(*args, **kwargs)
+        value = cast("Callable[..., object]", function)(*args, **kwargs)
         if not _plain_or_honest(value, 0):
             raise TypeError("the result is an object that defines equality or truth by itself")
         return value
@@ -206,7 +208,7 @@ def _guarded(function: object) -> object:
 
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _CLAIMS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__bool__", "__len__", "__contains__", "__sub__", "__rsub__", "__class__")
-_OURS = (os.path.dirname(os.__file__), "<frozen")  # noqa: PTH120 - pathlib costs start-up time that every worker would pay
+_OURS = (os.path.dirname(os.__file__), "<frozen")
 
 
 def _plain_or_honest(value: object, depth: int) -> bool:
@@ -240,15 +242,18 @@ def _run_main(code: types.CodeType, namespace: Namespace, number: int, report: R
     pid = os.getpid()
     failed: BaseException | None = None
     try:
-        exec(code, namespace)  # noqa: S102 - running it is the point
+        exec(code, namespace)
     except SystemExit as error:
         failed = error if error.code not in (None, 0, False) else None
-    except BaseException as error:  # noqa: BLE001 - whatever the program raises is data
+    except BaseException as error:
         failed = error
     try:
-        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for threads that are not daemons, as the interpreter does
-        atexit._run_exitfuncs()  # noqa: SLF001
-    except BaseException as error:  # noqa: BLE001
+        for module, exit_step in (
+            (threading, "_shutdown"),
+            (atexit, "_run_exitfuncs"),
+        ):  # what the interpreter does at its end: wait for threads, run exit functions
+            getattr(module, exit_step)()
+    except BaseException as error:
         failed = failed or error
     _flush()
     if os.getpid() != pid:
@@ -261,7 +266,5 @@ def _run_main(code: types.CodeType, namespace: Namespace, number: int, report: R
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(BaseException):  # the program may have replaced or closed it
             stream.flush()
-        except BaseException:  # noqa: BLE001, S110 - the program may have replaced or closed it
-            pass

@@ -1,7 +1,7 @@
 """A worker: isolates itself once, then runs programs one after another, each in a fresh process forked from here.
 
-Talks with `rrtf.sandbox.worker` over one socket: frames of a four-byte length and JSON. First frame out: what is isolated; then one reply for each request. Ends when the
-socket closes. Not here: anything about verdicts.
+Talks with `rrtf.sandbox.worker` over one socket: frames of a four-byte length and JSON. First frame out: what is isolated; then one reply for each request.
+Ends when the socket closes. Not here: anything about verdicts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from . import isolate, kernel, supervise
 _LENGTH = struct.Struct("=I")
 _WARM = (
     "abc", "atexit", "bisect", "collections", "collections.abc", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq",
-    "io", "itertools", "json", "math", "operator", "queue", "random", "re", "string", "threading", "time", "typing", "encodings.idna",
+    "encodings.idna", "io",
+    "itertools",
+    "json", "math", "operator", "queue", "random", "re", "string", "threading", "time", "typing",
 )  # fmt: skip
 """Modules that programs often import, loaded once."""
 _TRUSTED = ("builtins", "math", "operator", "copy", "collections", "itertools", "functools", "re", "random", "string")
@@ -56,7 +58,7 @@ def main(fd: int, options: str) -> None:
             _send(outside, {"failure": str(error)})
         except (supervise.OutsideGone, BrokenPipeError):
             return
-        except Exception:  # noqa: BLE001 - a bug of ours must reach the other side as a failure, not as silence
+        except Exception:
             _send(outside, {"failure": traceback.format_exc(limit=-6)})
 
 

@@ -1,7 +1,7 @@
 """One program's life seen from above: start it, watch it, end it, and say what happened. Runs in the worker, which shares no memory with the program.
 
-A program whose process ends in the middle of a test is started again at the next one, so that a crash costs one test; a program that used up its processor or wall time is
-not (those limits are for all tests together). Not here: how the program is confined (`confine`) and run (`runner`).
+A program whose process ends in the middle of a test is started again at the next one, so that a crash costs one test; a program that used up its processor or
+wall time is not (those limits are for all tests together). Not here: how the program is confined (`confine`) and run (`runner`).
 """
 
 from __future__ import annotations
@@ -14,23 +14,19 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NoReturn, cast
 
 from . import confine, isolate, runner
 from .isolate import World
+from .reports import Reply, Reports, Run, end_of, replies_of
 
 _TICK_MS = 10
 """How often a running program is measured. A limit can be passed by what a program can do in this time; a hard limit above it bounds that."""
-_MAX_REPORTS = 32 << 20
-"""Bytes of reports taken from one process; honest ones are far smaller."""
 _EXIT_GRACE = 1.0
 """Seconds between the last test's end and the process's end."""
 _MAX_KEYS = 3000
 """One-time keys that surely fit into a pipe at once."""
-_STATUSES = frozenset({"wrong", "raised", "memory"})
-
-Reply = dict[str, str]
 
 
 class OutsideGone(Exception):
@@ -39,28 +35,6 @@ class OutsideGone(Exception):
 
 class Failure(Exception):
     """The sandbox itself failed."""
-
-
-@dataclass(slots=True)
-class Run:
-    """What one process did."""
-
-    compile_error: str = ""
-    load_error: str = ""
-    compiled: bool = False
-    loaded: bool = False
-    replies: list[Reply] = field(default_factory=list[Reply])
-    begun: int = -1
-    ended_by: str = ""
-    """`timeout` or `memory`, when the supervisor ended it."""
-    detail: str = ""
-    failure: str = ""
-    forged: str = ""
-    stdout: bytearray = field(default_factory=bytearray)
-    stderr: bytearray = field(default_factory=bytearray)
-    cpu: float = 0.0
-    peak_mb: float = 0.0
-    status: int = 0
 
 
 @dataclass(slots=True)
@@ -89,7 +63,7 @@ class Supervisor:
         """Run all tests of one program; the reply is an `rrtf.protocols.Execution` as JSON data."""
         limits = cast("dict[str, float]", request["limits"])
         tests = cast("list[dict[str, str]]", request["tests"])
-        kind = cast(str, request["kind"])
+        kind = cast("str", request["kind"])
         begun = time.monotonic()
         replies: list[Reply] = []
         runs: list[Run] = []
@@ -102,18 +76,18 @@ class Supervisor:
                 break
             start = len(replies)
             stop = min(start + (1 if kind == "io" else _MAX_KEYS), len(tests))
-            task = runner.Task(cast(str, request["source"]), cast("str | None", request["entry_point"]), kind, tests, start, stop, self.pristine)
+            task = runner.Task(cast("str", request["source"]), cast("str | None", request["entry_point"]), kind, tests, start, stop, self.pristine)
             run = self._one_process(task, limits, cpu_left, wall_left)
             runs.append(run)
             if run.compile_error:
                 break
             if not run.loaded:
                 if start == 0:
-                    load_error = run.load_error or _end_of(run)
+                    load_error = run.load_error or end_of(run)
                     break
-                replies.append({"status": "crashed", "error": "started again after a crash, the program did not load: " + (run.load_error or _end_of(run))})
+                replies.append({"status": "crashed", "error": "started again after a crash, the program did not load: " + (run.load_error or end_of(run))})
                 break
-            replies += _replies_of(run, task)
+            replies += replies_of(run, task)
             if replies and replies[-1]["status"] == "timeout":
                 break
         if not runs[-1].compile_error and not load_error:
@@ -184,7 +158,7 @@ class Supervisor:
         if exit_fd >= 0:
             poll.register(exit_fd, select.POLLIN)
         keep = int(limits["output_kb"]) * 1024
-        reports = _Reports(task, keys)
+        reports = Reports(task, keys)
         begun = time.monotonic()
         next_tick = begun + _TICK_MS / 1000
         finished = float("inf")
@@ -204,25 +178,26 @@ class Supervisor:
                 now = time.monotonic()
                 if now - finished > _EXIT_GRACE:
                     return
-                if now - begun > wall_left:
-                    run.ended_by, run.detail = "timeout", f"more than {limits['wall_seconds']:g} s of wall time"
-                    return
                 if now >= next_tick:
                     next_tick = now + _TICK_MS / 1000
-                    cpu, resident = self._measure(pid)
-                    if cpu > cpu_left:
-                        run.ended_by, run.detail = "timeout", f"more than {limits['cpu_seconds']:g} s of processor time"
-                        return
-                    if resident > limits["memory_mb"]:
-                        run.ended_by, run.detail = "memory", f"more than {limits['memory_mb']:g} MB of memory"
-                        run.peak_mb = resident
+                    if self._over_limit(pid, limits, cpu_left, wall_left - (now - begun), run):
                         return
         finally:
             if exit_fd >= 0:
                 os.close(exit_fd)
             run.begun = max(run.begun, reports.begun)
 
-    def _take(self, fd: int, pipes: _Pipes, reports: _Reports, run: Run, keep: int) -> bool:
+    def _over_limit(self, pid: int, limits: dict[str, float], cpu_left: float, wall_left: float, run: Run) -> bool:
+        cpu, resident = self._measure(pid)
+        if cpu > cpu_left:
+            run.ended_by, run.detail = "timeout", f"more than {limits['cpu_seconds']:g} s of processor time"
+        elif wall_left < 0:
+            run.ended_by, run.detail = "timeout", f"more than {limits['wall_seconds']:g} s of wall time"
+        elif resident > limits["memory_mb"]:
+            run.ended_by, run.detail, run.peak_mb = "memory", f"more than {limits['memory_mb']:g} MB of memory", resident
+        return bool(run.ended_by)
+
+    def _take(self, fd: int, pipes: _Pipes, reports: Reports, run: Run, keep: int) -> bool:
         """Read what is there; False at the end of the stream."""
         try:
             data = os.read(fd, 1 << 16)
@@ -236,7 +211,7 @@ class Supervisor:
         return bool(data)
 
     def _drain(self, pipes: _Pipes, task: runner.Task, keys: bytes, run: Run, keep: int) -> None:
-        reports = _Reports(task, keys, resume=run)
+        reports = Reports(task, keys, resume=run)
         for fd in pipes.all():
             while self._pending(fd) and self._take(fd, pipes, reports, run, keep):
                 pass
@@ -253,7 +228,7 @@ class Supervisor:
         cpu = resident = 0.0
         for member in self._members(pid):
             try:
-                with open(f"/proc/{member}/stat", "rb") as file:  # noqa: PTH123
+                with open(f"/proc/{member}/stat", "rb") as file:
                     fields = file.read().rpartition(b")")[2].split()
             except OSError:
                 continue
@@ -265,7 +240,7 @@ class Supervisor:
         if self.world.own_pids:
             own = str(os.getpid())
             with contextlib.suppress(OSError):
-                for name in os.listdir("/proc"):  # noqa: PTH208
+                for name in os.listdir("/proc"):
                     if name.isdigit() and name != own:
                         yield name
         else:
@@ -298,81 +273,13 @@ class Supervisor:
             raise Failure("the machine ran out of memory while the program ran")
 
 
-class _Reports:
-    """The frames that come from the program's process, taken one by one. What breaks the protocol ends the program."""
-
-    def __init__(self, task: runner.Task, keys: bytes, resume: Run | None = None) -> None:
-        self.task, self.keys, self.buffer, self.total = task, keys, bytearray(), 0
-        self.ready = resume is not None and (resume.compiled or resume.begun >= 0)
-        self.begun = resume.begun if resume else -1
-        self.done = False
-
-    def feed(self, data: bytes, run: Run) -> None:
-        self.buffer += data
-        self.total += len(data)
-        if self.total > _MAX_REPORTS:
-            run.forged = "it reported more than any honest program does"
-        size = runner.HEADER.size
-        while len(self.buffer) >= size and not run.forged:
-            kind, test, length = runner.HEADER.unpack_from(self.buffer)
-            if length > runner.MAX_VALUE + 4096:
-                run.forged = "it reported a value of impossible size"
-                return
-            if len(self.buffer) < size + length:
-                return
-            payload = bytes(self.buffer[size : size + length])
-            del self.buffer[: size + length]
-            self._frame(kind, test, payload, run)
-
-    def _frame(self, kind: bytes, test: int, payload: bytes, run: Run) -> None:
-        text = payload.decode("utf-8", "replace")
-        if kind == b"R" and not self.ready:
-            self.ready = True
-        elif kind == b"F" and not self.ready:
-            run.failure = text
-        elif kind == b"E" and not run.compiled and self.ready:
-            run.compile_error = text or "does not compile"
-            self.done = True
-        elif kind == b"C" and not run.compiled and self.ready:
-            run.compiled = True
-        elif kind == b"L" and run.compiled and not run.loaded:
-            run.loaded = True
-            self.done = self.task.start == self.task.stop
-        elif kind == b"N" and run.compiled and not run.loaded:
-            run.load_error = text or "did not load"
-            self.done = True
-        elif kind == b"B" and run.loaded and test == self._next(run) and self.begun < test:
-            self.begun = run.begun = test
-        elif kind in b"VS" and run.loaded and test == self._next(run) == self.begun:
-            self._answer(kind, test, payload, text, run)
-        else:
-            run.forged = "it spoke out of turn on the report channel"
-
-    def _next(self, run: Run) -> int:
-        return self.task.start + len(run.replies)
-
-    def _answer(self, kind: bytes, test: int, payload: bytes, text: str, run: Run) -> None:
-        if kind == b"S":
-            status, classes, error = [*text.split("\n", 2), "", ""][:3]
-            run.replies.append({"status": status if status in _STATUSES else "crashed", "value": classes, "error": error})
-        elif self.task.kind == "assert":
-            place = (test - self.task.start) * runner.KEY_BYTES
-            if payload != self.keys[place : place + runner.KEY_BYTES]:
-                run.forged = "it claimed the end of a test with a wrong key"
-                return
-            run.replies.append({"status": "passed"})
-        else:
-            run.replies.append({"status": "passed", "value": text})
-        self.done = self._next(run) == self.task.stop and self.task.kind != "io"
-
-
 def _become_program(world: World, task: runner.Task, streams: confine.Streams, tmp: str, limits: dict[str, float], cpu_left: float) -> NoReturn:
     try:
         report_fd, key_fd = confine.confine(world, streams, tmp, limits, cpu_left)
         report = runner.reporter(report_fd)
         forget_our_modules()
         report(b"R")
-    except BaseException as error:  # noqa: BLE001 - any trouble before the program begins is ours, and must be told
+    except BaseException as error:
         runner.reporter(streams.report)(b"F", 0, f"confining the program failed: {type(error).__name__}: {error}".encode())
         os._exit(70)
     runner.run(task, report, key_fd)
@@ -413,12 +320,12 @@ def _descendants(pid: int) -> set[int]:
     while waiting:
         current = waiting.pop()
         try:
-            tasks = os.listdir(f"/proc/{current}/task")  # noqa: PTH208
+            tasks = os.listdir(f"/proc/{current}/task")
         except OSError:
             continue
         for task in tasks:
             try:
-                with open(f"/proc/{current}/task/{task}/children") as file:  # noqa: PTH123
+                with open(f"/proc/{current}/task/{task}/children") as file:
                     children = [int(child) for child in file.read().split()]
             except OSError:
                 continue
@@ -427,39 +334,10 @@ def _descendants(pid: int) -> set[int]:
     return found
 
 
-def _end_of(run: Run) -> str:
-    """One line on how the process ended."""
-    if run.ended_by:
-        return f"{run.ended_by}: {run.detail}"
-    if run.forged:
-        return f"crashed: {run.forged}"
-    if os.WIFSIGNALED(run.status):
-        number = os.WTERMSIG(run.status)
-        return f"crashed: ended by signal {number} ({signal.strsignal(number)})"
-    return f"crashed: left with exit status {os.WEXITSTATUS(run.status)} before it finished"
-
-
-def _replies_of(run: Run, task: runner.Task) -> list[Reply]:
-    """The replies of one process, with one more for the test it died in; for stdin/stdout tests with what was printed as the value."""
-    replies = list(run.replies)
-    if task.kind == "io":
-        printed = run.stdout.decode("utf-8", "replace")
-        clean = not run.ended_by and not run.forged and os.WIFEXITED(run.status) and os.WEXITSTATUS(run.status) == 0
-        if clean and (not replies or replies[0]["status"] == "passed"):
-            return [{"status": "passed", "value": printed}]
-        if replies and replies[0]["status"] != "passed":
-            return replies
-        replies = []
-    if task.start + len(replies) < task.stop:
-        status, _, text = _end_of(run).partition(": ")
-        replies.append({"status": status, "error": text})
-    return replies
-
-
 def oom_kills() -> int:
     """How often the kernel has killed for lack of memory since the machine started."""
     try:
-        with open("/proc/vmstat") as file:  # noqa: PTH123
+        with open("/proc/vmstat") as file:
             return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
     except OSError:
         return 0

@@ -1,7 +1,7 @@
 """The seccomp filter as BPF: what a judged program may never ask of the kernel.
 
-A list of refusals, not of permissions: the interpreter and its extension modules use a few hundred calls that change with the C library, and a wrong refusal would be a
-wrong verdict. Refused calls return EPERM. Not here: installing it (`kernel.install_filter`).
+A list of refusals, not of permissions: the interpreter and its extension modules use a few hundred calls that change with the C library, and a wrong refusal
+would be a wrong verdict. Refused calls return EPERM. Not here: installing it (`kernel.install_filter`).
 """
 
 from __future__ import annotations

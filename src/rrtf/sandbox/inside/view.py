@@ -1,7 +1,7 @@
 """A root file system with nothing in it but the interpreter, its standard library, the system's shared libraries and chosen packages, all read-only.
 
-Programs see no home directory, no source tree, no benchmark files with expected answers, no binaries. Not here: the writable /tmp (mounted anew for each program by
-`supervise`) and /proc (mounted by `isolate` inside its pid namespace).
+Programs see no home directory, no source tree, no benchmark files with expected answers, no binaries. Not here: the writable /tmp (mounted anew for each
+program by `supervise`) and /proc (mounted by `isolate` inside its pid namespace).
 """
 
 from __future__ import annotations
@@ -17,58 +17,64 @@ OLD = "/.old"
 PACKAGES = "/packages"
 _SYSTEM = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
-_PASSWD = "sandbox:x:1000:1000::/tmp:/nonexistent\n"
+_USERS = "sandbox:x:1000:1000::/tmp:/nonexistent\n"
 
 
 def build(packages: list[str]) -> None:
     """Replace the root of this process's (own, new) mount namespace. Raises OSError; then the namespace is spoilt and the process must not go on in it."""
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
-    kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=0755")  # noqa: S108
-    old = "/tmp" + OLD  # noqa: S108
-    os.mkdir(old)  # noqa: PTH102
-    kernel.pivot_root("/tmp", old)  # noqa: S108
+    kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=0755")
+    old = "/tmp" + OLD
+    os.mkdir(old)
+    kernel.pivot_root("/tmp", old)
     os.chdir("/")
     for path in _wanted():
         _bind(path, path)
     for path in packages:
-        _bind(path, f"{PACKAGES}/{os.path.basename(path)}")  # noqa: PTH119
+        _bind(path, f"{PACKAGES}/{os.path.basename(path)}")
     _mask_other_packages()
     for name in _DEVICES:
         _bind(f"/dev/{name}", f"/dev/{name}", writable=True)
     _bind("/proc", "/proc", writable=True)  # a new proc may only be mounted where an old one is in full view
-    for name, target in {"/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2", "/dev/shm": "/tmp"}.items():  # noqa: S108
+    for name, target in {
+        "/dev/fd": "/proc/self/fd",
+        "/dev/stdin": "/proc/self/fd/0",
+        "/dev/stdout": "/proc/self/fd/1",
+        "/dev/stderr": "/proc/self/fd/2",
+        "/dev/shm": "/tmp",
+    }.items():
         os.symlink(target, name)
-    os.mkdir("/tmp")  # noqa: PTH102, S108
-    with open("/etc/passwd", "w") as file:  # noqa: PTH123
-        file.write(_PASSWD)
+    os.mkdir("/tmp")
+    with open("/etc/passwd", "w") as file:
+        file.write(_USERS)
     kernel.unmount(OLD)
-    os.rmdir(OLD)  # noqa: PTH106
+    os.rmdir(OLD)
     kernel.mount("none", "/", flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV)
 
 
 def _wanted() -> list[str]:
     """Existing paths that the interpreter needs, parents before children and none twice."""
     executable = os.path.realpath(sys.executable)
-    candidates = [*_SYSTEM, *sys.path, os.path.join(sys.base_prefix, "lib"), sys.executable, executable]  # noqa: PTH118
+    candidates = [*_SYSTEM, *sys.path, os.path.join(sys.base_prefix, "lib"), executable]
     chosen: list[str] = []
     for path in sorted(set(candidates)):
-        if path.startswith("/") and os.path.lexists(OLD + path) and not any(path.startswith(parent + "/") for parent in chosen):  # noqa: PTH110
+        if path.startswith("/") and os.path.lexists(OLD + path) and not any(path.startswith(parent + "/") for parent in chosen):
             chosen.append(path)
     return chosen
 
 
 def _bind(source: str, target: str, *, writable: bool = False) -> None:
     old = OLD + source
-    if os.path.islink(old):  # noqa: PTH114
-        os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
-        os.symlink(os.readlink(old), target)  # noqa: PTH115
+    if os.path.islink(old):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.symlink(os.readlink(old), target)
         return
-    if not os.path.exists(old):  # noqa: PTH110
+    if not os.path.exists(old):
         return
-    if os.path.isdir(old):  # noqa: PTH112
-        os.makedirs(target, exist_ok=True)  # noqa: PTH103
+    if os.path.isdir(old):
+        os.makedirs(target, exist_ok=True)
     else:
-        os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
     kernel.mount(old, target, flags=kernel.MS_BIND | kernel.MS_REC)
     if not writable:
@@ -77,7 +83,7 @@ def _bind(source: str, target: str, *, writable: bool = False) -> None:
 
 def _mask_other_packages() -> None:
     """Hide installed packages that lie inside the interpreter's own directories: among them may be the answers to a benchmark."""
-    for root in {os.path.join(sys.base_prefix, "lib"), "/usr/lib", "/usr/local/lib"}:  # noqa: PTH118
-        for path in glob.glob(root + "/python*/site-packages") + glob.glob(root + "/python*/dist-packages"):  # noqa: PTH207
+    for root in {os.path.join(sys.base_prefix, "lib"), "/usr/lib", "/usr/local/lib"}:
+        for path in glob.glob(root + "/python*/site-packages") + glob.glob(root + "/python*/dist-packages"):
             with contextlib.suppress(FileNotFoundError):
                 kernel.mount("tmpfs", path, "tmpfs", kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV, "size=4k")

@@ -1,0 +1,220 @@
+"""From a problem and an answer to a verdict.
+
+What a verdict proves. For call-and-compare and stdin/stdout tests the expected values never enter the sandbox: passing means having computed the results.
+Assert-style tests run in the program's own process, which must send back a one-time key that it is handed only after the last assertion; exit codes, printed
+claims, exceptions, `os._exit` and objects that call themselves equal to everything do not pass. A program that goes out of its way to find that key among its
+open descriptors, or rewrites our code in its own memory, still can; so prefer the other kinds where there is a choice.
+
+Trouble of ours is retried and then raised (`judge`) or yielded as a `JudgingFailure` (`judge_many`), never turned into an outcome. A time-out that happened on
+a busy machine is judged once more, alone, before it counts. Not here: how programs are run (`rrtf.protocols.Sandbox`), how values compare (`compare`).
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from rrtf.errors import DataError, SandboxFailure
+from rrtf.protocols import Execution, Program, Reply, Sandbox
+from rrtf.records import AssertTest, CallTest, IOTest, Limits, Outcome, Problem, Response, Test, TestStatus, Verdict
+from rrtf.sandbox import compare
+
+_ATTEMPTS = 3
+"""Runs that may fail for reasons of ours before we give up on one answer."""
+_BUSY = 1.25
+"""A processor-time time-out that took at most this many times as long by the clock had a processor to itself: running it again would say the same."""
+_ALONE_WALL = 4.0
+"""How much more wall time the second, lone run may take."""
+_CAUSE_LENGTH = 300
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingFailure:
+    """An answer that could not be judged, for reasons of ours."""
+
+    problem_id: str
+    response_id: str
+    reason: str
+    attempts: int
+
+
+def program_of(problem: Problem, code: str, limits: Limits | None = None) -> Program:
+    """What goes into the sandbox for this answer. Raises `DataError` for a problem whose tests do not fit together."""
+    kinds = {type(test) for test in problem.tests}
+    if len(kinds) > 1:
+        raise DataError(f"Problem {problem.name} mixes {len(kinds)} kinds of tests.", why="One program is run in one way.", hint="Give it tests of one kind.")
+    if CallTest in kinds and problem.entry_point is None:
+        raise DataError(f"Problem {problem.name} has tests that call a function, but no entry point.", hint="Name the function in `entry_point`.")
+    for number, test in enumerate(problem.tests):
+        if isinstance(test, AssertTest):
+            _check_parses(test, f"test {number} of problem {problem.name}")
+    limits = limits or Limits()
+    longest = max((len(test.stdout) for test in problem.tests if isinstance(test, IOTest)), default=0)
+    if longest * 4 > limits.output_kb * 1024:
+        limits = dataclasses.replace(limits, output_kb=1 << (longest * 8 // 1024).bit_length())  # a right answer must fit
+    return Program(code, problem.entry_point, problem.tests, limits)
+
+
+def _check_parses(test: AssertTest, where: str) -> None:
+    try:
+        ast.parse(test.code)
+    except (SyntaxError, ValueError) as error:
+        raise DataError(f"The code of {where} does not parse: {error}.", why="No answer could pass it.", hint="Correct the test.") from error
+
+
+def judge(
+    problem: Problem, code: str | None, sandbox: Sandbox, *, response_id: str = "", limits: Limits | None = None, without: str = "no program was found"
+) -> Verdict:
+    """Judge one answer, a time-out twice.
+
+    `code` is the whole program, or None when none was extracted: then the outcome is COMPILE_ERROR with `without` as its cause. Raises `SandboxFailure` when
+    the sandbox failed three times, `DataError` for a problem that cannot be judged.
+    """
+    if code is None:
+        return _verdict(problem, response_id, Outcome.COMPILE_ERROR, _not_run(problem), without, None)
+    program = program_of(problem, code, limits)
+    execution = _run(program, sandbox)
+    if timed_out_under_load(execution):
+        execution = _run(_with_patience(program), sandbox)
+    return verdict_of(problem, execution, response_id)
+
+
+def judge_many(
+    items: Iterable[tuple[Problem, Response]], sandbox: Sandbox, *, threads: int, limits: Limits | None = None
+) -> Iterator[Verdict | JudgingFailure]:
+    """Judge answers in `threads` threads (as many as the sandbox has workers); yields each as soon as it is known, in no particular order.
+
+    Time-outs that happened under load come last, each run once more with nothing of ours beside it. Raises `DataError` as `judge` does.
+    """
+    again: list[tuple[Problem, Response, Program]] = []
+    lock = threading.Lock()
+
+    def one(problem: Problem, response: Response) -> Verdict | JudgingFailure | None:
+        if response.code is None:
+            return judge(problem, None, sandbox, response_id=response.id, without=f"no program was found ({response.rule})")
+        program = program_of(problem, response.code, limits)
+        try:
+            execution = _run(program, sandbox)
+        except SandboxFailure as error:
+            return JudgingFailure(problem.id, response.id, error.message, _ATTEMPTS)
+        if timed_out_under_load(execution):
+            with lock:
+                again.append((problem, response, program))
+            return None
+        return verdict_of(problem, execution, response.id)
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="judge") as pool:
+        waiting: set[Future[Verdict | JudgingFailure | None]] = set()
+        try:
+            for problem, response in items:
+                waiting.add(pool.submit(one, problem, response))
+                if len(waiting) >= 4 * threads:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (result for result in (future.result() for future in done) if result is not None)
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (result for result in (future.result() for future in done) if result is not None)
+        finally:
+            for future in waiting:
+                future.cancel()
+    for problem, response, program in again:
+        try:
+            yield verdict_of(problem, _run(_with_patience(program), sandbox), response.id)
+        except SandboxFailure as error:
+            yield JudgingFailure(problem.id, response.id, error.message, _ATTEMPTS)
+
+
+def _run(program: Program, sandbox: Sandbox) -> Execution:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return sandbox.run(program)
+        except SandboxFailure as error:
+            if attempt == _ATTEMPTS:
+                raise SandboxFailure(
+                    f"The sandbox failed {attempt} times on the same program; the last time: {error.message}", why=error.why, hint=error.hint
+                ) from error
+    raise AssertionError("unreachable")
+
+
+def _with_patience(program: Program) -> Program:
+    return dataclasses.replace(program, limits=dataclasses.replace(program.limits, wall_seconds=program.limits.wall_seconds * _ALONE_WALL))
+
+
+def timed_out_under_load(execution: Execution) -> bool:
+    """Whether a time-out happened that might not happen on a quiet machine."""
+    timed_out = execution.load_error.startswith("timeout:") or any(reply.status == "timeout" for reply in execution.replies)
+    return timed_out and execution.wall_seconds > _BUSY * execution.cpu_seconds + 0.1
+
+
+def verdict_of(problem: Problem, execution: Execution, response_id: str) -> Verdict:
+    """What one execution says: the comparison of every reply with what was expected, and the outcome that follows."""
+    if execution.compile_error:
+        return _verdict(problem, response_id, Outcome.COMPILE_ERROR, _not_run(problem), execution.compile_error, execution)
+    if execution.load_error:
+        return _verdict(problem, response_id, Outcome.RUNTIME_ERROR, _not_run(problem), f"before the tests: {execution.load_error}", execution)
+    results = [_result(test, reply) for test, reply in zip(problem.tests, execution.replies, strict=True)]
+    statuses = tuple(status for status, _ in results)
+    cause = next((f"test {number}: {why}" for number, (status, why) in enumerate(results) if status != "passed"), "")
+    return _verdict(problem, response_id, _outcome(statuses), statuses, cause, execution)
+
+
+def _not_run(problem: Problem) -> tuple[TestStatus, ...]:
+    status: TestStatus = "not-run"
+    return (status,) * len(problem.tests)
+
+
+def _outcome(statuses: tuple[TestStatus, ...]) -> Outcome:
+    if all(status == "passed" for status in statuses):
+        return Outcome.PASSED
+    if "passed" in statuses or all(status == "wrong" for status in statuses):
+        return Outcome.PARTIAL
+    return Outcome.RUNTIME_ERROR
+
+
+def _result(test: Test, reply: Reply) -> tuple[TestStatus, str]:
+    if isinstance(test, CallTest) and test.raises is not None:
+        return _expected_exception(test.raises, reply)
+    if reply.status != "passed":
+        return reply.status, reply.error or reply.status
+    match test:
+        case CallTest() if not compare.matches(test.expected or "null", reply.value):
+            return "wrong", f"returned {compare.shown(reply.value)}, expected {compare.shown(test.expected or 'null')}"
+        case IOTest() if not compare.same_output(test.stdout, reply.value):
+            return "wrong", f"printed {_cut(repr(reply.value))}, expected {_cut(repr(test.stdout))}"
+        case _:
+            return "passed", ""
+
+
+def _expected_exception(name: str, reply: Reply) -> tuple[TestStatus, str]:
+    if reply.status == "passed":
+        return "wrong", f"returned {compare.shown(reply.value)}, expected {name} to be raised"
+    if reply.status in ("raised", "memory"):
+        try:
+            classes = json.loads(reply.value)
+        except (ValueError, RecursionError):
+            classes = []
+        if isinstance(classes, list) and name in classes:
+            return "passed", ""
+    return reply.status, reply.error or reply.status
+
+
+def _cut(text: str, limit: int = 100) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _verdict(problem: Problem, response_id: str, outcome: Outcome, tests: tuple[TestStatus, ...], cause: str, execution: Execution | None) -> Verdict:
+    return Verdict(
+        problem_id=problem.id,
+        response_id=response_id,
+        outcome=outcome,
+        tests=tests,
+        cause=_cut(" ".join(cause.split()), _CAUSE_LENGTH),
+        cpu_seconds=execution.cpu_seconds if execution else 0.0,
+        wall_seconds=execution.wall_seconds if execution else 0.0,
+        peak_mb=execution.peak_mb if execution else 0.0,
+    )

@@ -1,0 +1,138 @@
+"""What comes back from a program's process, and what it amounts to: frames checked one by one, then one reply for each test.
+
+Not here: reading pipes and ending processes (`supervise`), the frames' meaning on the program's side (`runner`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, field
+
+from . import runner
+
+_MAX_REPORTS = 32 << 20
+"""Bytes of reports taken from one process; honest ones are far smaller."""
+_STATUSES = frozenset({"wrong", "raised", "memory"})
+
+Reply = dict[str, str]
+
+
+@dataclass(slots=True)
+class Run:
+    """What one process did."""
+
+    compile_error: str = ""
+    load_error: str = ""
+    compiled: bool = False
+    loaded: bool = False
+    replies: list[Reply] = field(default_factory=list[Reply])
+    begun: int = -1
+    ended_by: str = ""
+    """`timeout` or `memory`, when the supervisor ended it."""
+    detail: str = ""
+    failure: str = ""
+    forged: str = ""
+    stdout: bytearray = field(default_factory=bytearray)
+    stderr: bytearray = field(default_factory=bytearray)
+    cpu: float = 0.0
+    peak_mb: float = 0.0
+    status: int = 0
+
+
+class Reports:
+    """The frames that come from the program's process, taken one by one. What breaks the protocol ends the program."""
+
+    def __init__(self, task: runner.Task, keys: bytes, resume: Run | None = None) -> None:
+        self.task, self.keys, self.buffer, self.total = task, keys, bytearray(), 0
+        self.ready = resume is not None and (resume.compiled or resume.begun >= 0)
+        self.begun = resume.begun if resume else -1
+        self.done = False
+
+    def feed(self, data: bytes, run: Run) -> None:
+        """Take bytes as they come; what they say goes into `run`."""
+        self.buffer += data
+        self.total += len(data)
+        if self.total > _MAX_REPORTS:
+            run.forged = "it reported more than any honest program does"
+        size = runner.HEADER.size
+        while len(self.buffer) >= size and not run.forged:
+            kind, test, length = runner.HEADER.unpack_from(self.buffer)
+            if length > runner.MAX_VALUE + 4096:
+                run.forged = "it reported a value of impossible size"
+                return
+            if len(self.buffer) < size + length:
+                return
+            payload = bytes(self.buffer[size : size + length])
+            del self.buffer[: size + length]
+            self._frame(kind, test, payload, run)
+
+    def _frame(self, kind: bytes, test: int, payload: bytes, run: Run) -> None:
+        text = payload.decode("utf-8", "replace")
+        if kind == b"R" and not self.ready:
+            self.ready = True
+        elif kind == b"F" and not self.ready:
+            run.failure = text
+        elif kind == b"E" and not run.compiled and self.ready:
+            run.compile_error = text or "does not compile"
+            self.done = True
+        elif kind == b"C" and not run.compiled and self.ready:
+            run.compiled = True
+        elif kind == b"L" and run.compiled and not run.loaded:
+            run.loaded = True
+            self.done = self.task.start == self.task.stop
+        elif kind == b"N" and run.compiled and not run.loaded:
+            run.load_error = text or "did not load"
+            self.done = True
+        elif kind == b"B" and run.loaded and test == self._next(run) and self.begun < test:
+            self.begun = run.begun = test
+        elif kind in b"VS" and run.loaded and test == self._next(run) == self.begun:
+            self._answer(kind, test, payload, text, run)
+        else:
+            run.forged = "it spoke out of turn on the report channel"
+
+    def _next(self, run: Run) -> int:
+        return self.task.start + len(run.replies)
+
+    def _answer(self, kind: bytes, test: int, payload: bytes, text: str, run: Run) -> None:
+        if kind == b"S":
+            status, classes, error = [*text.split("\n", 2), "", ""][:3]
+            run.replies.append({"status": status if status in _STATUSES else "crashed", "value": classes, "error": error})
+        elif self.task.kind == "assert":
+            place = (test - self.task.start) * runner.KEY_BYTES
+            if payload != self.keys[place : place + runner.KEY_BYTES]:
+                run.forged = "it claimed the end of a test with a wrong key"
+                return
+            run.replies.append({"status": "passed"})
+        else:
+            run.replies.append({"status": "passed", "value": text})
+        self.done = self._next(run) == self.task.stop and self.task.kind != "io"
+
+
+def end_of(run: Run) -> str:
+    """One line on how the process ended."""
+    if run.ended_by:
+        return f"{run.ended_by}: {run.detail}"
+    if run.forged:
+        return f"crashed: {run.forged}"
+    if os.WIFSIGNALED(run.status):
+        number = os.WTERMSIG(run.status)
+        return f"crashed: ended by signal {number} ({signal.strsignal(number)})"
+    return f"crashed: left with exit status {os.WEXITSTATUS(run.status)} before it finished"
+
+
+def replies_of(run: Run, task: runner.Task) -> list[Reply]:
+    """The replies of one process, with one more for the test it died in; for stdin/stdout tests with what was printed as the value."""
+    replies = list(run.replies)
+    if task.kind == "io":
+        printed = run.stdout.decode("utf-8", "replace")
+        clean = not run.ended_by and not run.forged and os.WIFEXITED(run.status) and os.WEXITSTATUS(run.status) == 0
+        if clean and (not replies or replies[0]["status"] == "passed"):
+            return [{"status": "passed", "value": printed}]
+        if replies and replies[0]["status"] != "passed":
+            return replies
+        replies = []
+    if task.start + len(replies) < task.stop:
+        status, _, text = end_of(run).partition(": ")
+        replies.append({"status": status, "error": text})
+    return replies

@@ -1,0 +1,84 @@
+"""The default backend: warm workers behind namespaces, a fresh process for each program.
+
+Not here: what a worker does (`worker`, `inside`), retrying and verdicts (`harness`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from types import TracebackType
+
+from rrtf.errors import SandboxError
+from rrtf.protocols import Execution, Isolation, Program
+from rrtf.sandbox.worker import Worker
+
+
+class ProcessSandbox:
+    """`rrtf.protocols.Sandbox` over `workers` long-lived processes. Up to that many calls of `run` go on at once; more wait."""
+
+    def __init__(self, *, workers: int = 1, packages: tuple[str, ...] = (), namespaces: bool = True) -> None:
+        """Start the first worker, to learn what is isolated; the others start when they are needed.
+
+        `packages`: files and directories that programs may import, shown to them read-only. `namespaces=False` asks for less than the machine offers (for tests
+        of that case). Raises `SandboxError`.
+        """
+        self._options = (namespaces, packages)
+        self._closed = threading.Event()
+        self._workers = workers
+        self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
+        for _ in range(workers - 1):
+            self._idle.put(None)
+        first = self._start()
+        self._isolation = first.isolation
+        self._idle.put(first)
+
+    def run(self, program: Program) -> Execution:
+        """See `rrtf.protocols.Sandbox`. A worker that failed is replaced at its next use."""
+        worker = self._idle.get()
+        try:
+            worker = worker or self._start()
+            return worker.run(program)
+        except BaseException:  # a failure, also one it survived, or an interrupt in the middle of an exchange: only a fresh worker has no history
+            if worker is not None:
+                worker.kill()
+                worker = None
+            raise
+        finally:
+            self._idle.put(worker)
+
+    def isolation(self) -> Isolation:
+        """See `rrtf.protocols.Sandbox`."""
+        return self._isolation
+
+    def close(self) -> None:
+        """End the workers; calls of `run` in other threads are waited for."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        for _ in range(self._workers):
+            worker = self._idle.get()
+            if worker is not None:
+                worker.close()
+        for _ in range(self._workers):
+            self._idle.put(None)  # wakes callers that wait in `run`, who then learn that it is closed
+
+    def __enter__(self) -> ProcessSandbox:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):
+            while not self._idle.empty():
+                worker = self._idle.get_nowait()
+                if worker is not None:
+                    worker.kill()
+
+    def _start(self) -> Worker:
+        if self._closed.is_set():
+            raise SandboxError("The sandbox is closed.")
+        namespaces, packages = self._options
+        return Worker(namespaces=namespaces, packages=packages)
