@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rrtf.errors import DataError, RrtfError
-from rrtf.identity import canonical, stable
+from rrtf.identity import canonical
 
 # Annotations are only known at run time, so values in this module are `Any` by nature.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
@@ -97,7 +97,7 @@ def write(path: Path, kind: type, rows: Iterable[object], metadata: Mapping[str,
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with aside.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
+            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
@@ -110,7 +110,7 @@ def read(path: Path, kind: type) -> list[Any]:
     """Every row of a file written by `write`. Raises `DataError` when it is not one."""
     codec = _codec(kind)
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
         if table.schema.remove_metadata() != schema(kind):
             raise DataError(
                 f"{path} holds other columns than {kind.__name__} records have now.",
@@ -118,8 +118,14 @@ def read(path: Path, kind: type) -> list[Any]:
                 hint="Delete that stage's folder to compute it again.",
             )
         return [codec.load(row) for row in table.to_pylist()]
-    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+    except (pa.ArrowInvalid, pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} holds a value that {kind.__name__} records cannot have ({type(error).__name__}: {error}).",
+            why="It was written or changed by something else.",
+            hint="Delete that stage's folder to compute it again.",
+        ) from error
 
 
 def read_plain(path: Path) -> list[dict[str, Any]]:
@@ -156,16 +162,22 @@ def disk_error(path: Path, error: OSError) -> RrtfError:
 
 
 @cache
-def _lasting(kind: type) -> tuple[tuple[str, bool], ...]:
-    return tuple((field.name, dataclasses.is_dataclass(field.type)) for field in dataclasses.fields(kind) if not field.metadata.get("measured"))
+def _lasting(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind) if not field.metadata.get("measured"))
+
+
+def _without_measurements(value: Any) -> Any:
+    """Records as dictionaries, measurements left out at every depth: a graded answer holds a verdict, and that its seconds."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: _without_measurements(getattr(value, name)) for name in _lasting(type(value))}
+    return [_without_measurements(item) for item in value] if isinstance(value, tuple) else value
 
 
 def digest(rows: Iterable[object]) -> str:
     """SHA-256 over rows in order, measurements left out."""
     total = hashlib.sha256()
     for row in rows:
-        fields = {name: stable(getattr(row, name)) for name, _ in _lasting(type(row))}
-        total.update(canonical(fields).encode())
+        total.update(canonical(_without_measurements(row)).encode())
         total.update(b"\n")
     return total.hexdigest()
 
