@@ -79,7 +79,9 @@ def _candidates(answer: str, blocks: list[Fence], outside: str, continues: str, 
     if body_first:
         yield from _continuations(answer, continues)
     python = [block for block in blocks if block.python]
-    for block in reversed([block for block in python if block.closed]):
+    closed = [block for block in python if block.closed]
+    # Programs have no name to be known by: the longest block is the program, the others show what it reads or prints.
+    for block in reversed(closed) if entry_point is not None else sorted(closed, key=lambda block: -len(block.content)):
         yield _Candidate("fence", block.content)
     if len(blocks) > 1:
         first, last = answer.find("```"), answer.rfind("```")
@@ -88,7 +90,7 @@ def _candidates(answer: str, blocks: list[Fence], outside: str, continues: str, 
         yield _Candidate("fence-unclosed", block.content)
     for block in reversed([block for block in blocks if not block.python]):
         yield _Candidate("fence-other-language", block.content)
-    yield _Candidate("prose" if outside == answer else "outside-fences", outside)
+    yield _Candidate("outside-fences" if outside != answer else "prose" if parse(answer) is None else "bare", outside)
     if continues:
         for block in reversed(python):
             yield _Candidate("fence-body", _joined_body(continues, block.content), "first")
@@ -115,7 +117,7 @@ def _dedents(text: str, entry_point: str) -> Iterator[str]:
     for version in (textwrap.dedent(text), textwrap.dedent("    " + text.lstrip()), text.lstrip()):
         tree = parse(version)
         is_body = tree is not None and any(isinstance(node, ast.Return) for node in tree.body)
-        if not is_body and re.search(rf"^(?:async\s+)?def\s+{re.escape(entry_point)}\b", version, re.MULTILINE):
+        if not is_body and re.match(rf"(?:(?:[@#]|from\s|import\s)[^\n]*\n|[ \t]*\n)*(?:async\s+)?def\s+{re.escape(entry_point)}\b", version):
             yield version
 
 
@@ -184,10 +186,11 @@ def _last_resort(answer: str, unfinished: str, blocks: list[Fence], prefix: str,
                 return _finished(found.code, "unclosed-thinking+fence", inner, continues, entry_point)
         return Extraction(None, "none:only-thinking")
     python = [block for block in blocks if block.python]
-    named = next((block for block in reversed(python) if entry_point is not None and (tree := parse(block.content)) and functions(tree, None)), None)
-    if named is not None:
-        # Some other function: a program all the same, and running it will say that the entry point is missing.
-        return _finished(named.content, prefix + "fence-without-entry-point", [], continues, entry_point)
+    for source in [*(block.content for block in reversed(python)), answer]:
+        tree = parse(source) if entry_point is not None else None
+        if tree is not None and functions(tree, None):
+            # Some other function: a program all the same, and running it will say that the entry point is missing.
+            return _finished(source.strip("\n") + "\n", prefix + "without-entry-point", [], continues, entry_point)
     if continues:
         whole = continues + answer
         if parse(whole) is None and _begins_indented(answer):

@@ -122,6 +122,7 @@ def _scanned(source: str, lines: list[str]) -> list[tuple[int, int]]:
     """Spans of lines (from, up to) that hold one statement each as far as brackets, strings and indentation tell."""
     inside = _lines_inside(source, lines)
     spans: list[tuple[int, int]] = []
+    decorated = False
     for number, line in enumerate(lines):
         if not line.strip() and number not in inside:
             continue
@@ -131,13 +132,11 @@ def _scanned(source: str, lines: list[str]) -> list[tuple[int, int]]:
             else:
                 spans.append((number, number + 1))
         elif line[0] != "#":
-            decorated = bool(spans) and all(
-                text.startswith("@") for text in lines[spans[-1][0] : spans[-1][1]] if text.strip() and not text.startswith((" ", "\t", ")"))
-            )
-            if spans and (_CONTINUES.match(line) or decorated):
+            if spans and (decorated or _CONTINUES.match(line)):
                 spans[-1] = (spans[-1][0], number + 1)
             else:
                 spans.append((number, number + 1))
+            decorated = line[0] == "@"
     return spans
 
 
@@ -260,7 +259,7 @@ def _serves(node: ast.stmt, before: bool, needed: set[str], tables: set[str], kn
         return before or bool(binds(node) & needed)
     if _is_main_guard(node) or isinstance(node, ast.Assert | ast.Return):
         return False
-    if binds(node) & needed:
+    if binds(node) & needed or (before and isinstance(node, ast.Assign) and _is_literal(node.value)):
         return True
     if entry_point in loaded([node]):
         return False
@@ -271,6 +270,11 @@ def _serves(node: ast.stmt, before: bool, needed: set[str], tables: set[str], kn
         # `sys.setrecursionlimit(...)` before the function stays; a line of prose that happens to parse as a call does not.
         return bool(touched & tables) or (before and touched <= known)
     return bool((touched | bound([node])) & tables)
+
+
+def _is_literal(node: ast.expr) -> bool:
+    """Whether the value is written out, so that binding it can do no harm."""
+    return not any(isinstance(part, ast.Name | ast.Call | ast.Attribute | ast.Subscript | ast.BinOp) for part in ast.walk(node))
 
 
 def _repeated(found: list[Piece], kept: set[int]) -> set[int]:
@@ -345,8 +349,8 @@ def _program(found: list[Piece]) -> Cleaned | None:
     broken = False
     for number, piece in enumerate(found):
         if piece.nodes is None:
-            if kept or _CODE_LIKE.match(piece.text):
-                broken = bool(_CODE_LIKE.match(piece.text))
+            if kept or _CODE_LIKE.match(piece.text.partition("\n")[0]):
+                broken = bool(_CODE_LIKE.match(piece.text.partition("\n")[0]))
                 kept |= {number} if broken else set()
                 break
         elif any(
