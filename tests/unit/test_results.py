@@ -115,7 +115,7 @@ def test_significance_follows_the_exact_test() -> None:
 
 def test_sampled_uses_the_permutation_test() -> None:
     first, last = compare(sampled([0, 1, 1, 0, 2], 4), sampled([3, 2, 4, 1, 4], 4))
-    assert first.test.startswith("sign-flip")
+    assert "sign-flip" in first.test
     assert first.difference == pytest.approx(0.5)
     assert last.k == 4
 

@@ -26,8 +26,8 @@ SEED = 0
 """Of the bootstrap and the permutation test: fixed, so that the same rows always give the same intervals and p-values."""
 _TESTS = {
     "mcnemar-exact": "exact McNemar test",
-    "sign-flip-exact": "sign-flip permutation test over problems, exact",
-    "sign-flip-sampled": "sign-flip permutation test over problems, sampled",
+    "sign-flip-exact": "exact sign-flip permutation test",
+    "sign-flip-sampled": "sampled sign-flip permutation test",
 }
 
 
@@ -150,7 +150,7 @@ def compare(before: Iterable[Graded], after: Iterable[Graded], names: Mapping[st
     """Paired comparison for every benchmark, decoding, k and prompt format of the `after` rows that `before` was examined on too.
 
     The prompt format of *before* is the one with its highest score by the same measure, so that a gain is a gain over the model at its best.
-    `names` gives problem names by id; without it ids are used.
+    `names` gives problem names by id, in the order in which they are to be listed; without it ids are used.
     """
     old, new = _tallies(before), _tallies(after)
     found: list[Comparison] = []
@@ -259,7 +259,8 @@ def _compare(setting: tuple[str, str, int], before: tuple[str, _Tally], after: t
     benchmark, decoding, k = setting
     (before_form, old), (after_form, new) = before, after
     old_rates, new_rates = old.rates(k), new.rates(k)
-    keys = sorted(old_rates.keys() & new_rates.keys(), key=lambda key: (names.get(key, key), key))
+    places = {key: place for place, key in enumerate(names)}
+    keys = sorted(old_rates.keys() & new_rates.keys(), key=lambda key: (places.get(key, len(places)), key))
     if not keys:
         return None
     found = intervals.compare([old_rates[key] for key in keys], [new_rates[key] for key in keys], seed=SEED)

@@ -52,7 +52,7 @@ def stacked(parts: Sequence[tuple[float, str]], text: str, height: int = 22) -> 
 
 
 def curves(lines: Sequence[Line], text: str) -> Markup:
-    """Lines over steps with labelled axes. The labels keep their size while the plot takes the width there is."""
+    """Lines over steps with labelled axes, the vertical one's labels in the margin. Labels keep their size while the plot takes the width there is."""
     points = [point for line in lines for point in line.points]
     if not points:
         return Markup("")
@@ -65,7 +65,8 @@ def curves(lines: Sequence[Line], text: str) -> Markup:
     body = ""
     for mark in marks:
         y = _PLOT - (_PLOT - 8) * _share(mark, low, high) - 2
-        body += f'<line class="grid" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/><text class="tick" x="0" y="{y - 3:.1f}">{number_text(mark)}</text>'
+        label = f'<text class="tick" x="-8" y="{y + 4:.1f}" text-anchor="end">{number_text(mark)}</text>'
+        body += f'<line class="grid" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>{label}'
     paths = "".join(
         f'<polyline class="{line.kind}" points="'
         + " ".join(f"{1000 * _share(x, left, right):.1f},{1000 - 1000 * _share(y, low, high):.1f}" for x, y in line.points)
@@ -77,7 +78,7 @@ def curves(lines: Sequence[Line], text: str) -> Markup:
         f'<text class="tick" x="0" y="{_PLOT + 16}">step {number_text(left)}</text>'
         f'<text class="tick last" x="100%" y="{_PLOT + 16}">{number_text(right)}</text>'
     )
-    return _svg(body + plot + ends, _PLOT + 22, text)
+    return _svg(body + plot + ends, _PLOT + 22, text, kind="chart plotted")
 
 
 def smooth(points: Sequence[tuple[float, float]], share: float = 0.06) -> list[tuple[float, float]]:
@@ -111,9 +112,9 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
     return [place * step for place in range(first, last + 1)]
 
 
-def number_text(value: float) -> str:
+def number_text(value: float, digits: int = 4) -> str:
     """A number for an axis: short, no trailing zeros."""
-    return f"{value:.4g}"
+    return f"{value:.{digits}g}".replace("e-0", "e-")
 
 
 def shares(counts: Mapping[str, int], total: int) -> list[tuple[float, str]]:
@@ -130,5 +131,5 @@ def _share(value: float, low: float, high: float) -> float:
     return (value - low) / (high - low) if high > low else 0.5
 
 
-def _svg(body: str, height: float, text: str) -> Markup:
-    return Markup(f'<svg class="chart" width="100%" height="{height}" role="img" aria-label="{escape(text)}" focusable="false">{body}</svg>')  # noqa: S704 - numbers, our own class names and escaped text
+def _svg(body: str, height: float, text: str, kind: str = "chart") -> Markup:
+    return Markup(f'<svg class="{kind}" width="100%" height="{height}" role="img" aria-label="{escape(text)}" focusable="false">{body}</svg>')  # noqa: S704 - numbers, our own class names and escaped text

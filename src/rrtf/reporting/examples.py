@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -46,7 +47,7 @@ def choose(candidates: Iterable[Example], first: Collection[tuple[str, str]] = (
         _keep(group, limit)
     rounds = zip_longest(*(groups[key] for key in sorted(groups)))
     chosen = [entry[1] for turn in rounds for entry in turn if entry is not None][:limit]
-    return sorted(chosen, key=lambda item: (item.place, item.problem, item.problem_id, item.author, item.setting, item.index)), count
+    return sorted(chosen, key=lambda item: (item.place, _natural(item.problem), item.problem_id, item.author, item.setting, item.index)), count
 
 
 def embedded(examples: Sequence[Example], questions: Sequence[Question]) -> str:
@@ -66,6 +67,11 @@ def escaped(value: Json) -> str:
 def cut(text: str, longest: int = LONGEST) -> str:
     """The text, or its beginning and a line that says how much is missing."""
     return text if len(text) <= longest else f"{text[:longest]}\n... [{len(text) - longest} more characters are not shown]"
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A sort key in which `HumanEval/9` comes before `HumanEval/10`."""
+    return [(int(part), "") if part.isdecimal() and len(part) < 20 else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _keep(group: list[tuple[tuple[bool, str, int], Example]], limit: int) -> None:

@@ -98,6 +98,7 @@ def page(data: ReportData) -> str:
         training=TRAINING,
         p_text=p_text,
         percent=words.percent,
+        signed=words.signed,
         plural=words.plural,
         seconds_text=words.seconds_text,
     )
@@ -190,7 +191,7 @@ def _curves(steps: Sequence[Mapping[str, float]]) -> list[_Curve]:
         trend = charts.smooth(points)
         lines = [charts.Line(charts.thinned(points), "raw"), charts.Line(charts.thinned(trend), "trend")]
         text = f"{title} over {len(points)} steps, from {charts.number_text(trend[0][1])} to {charts.number_text(trend[-1][1])}"
-        found.append(_Curve(title, note, f"{charts.number_text(trend[0][1])} → {charts.number_text(trend[-1][1])}", charts.curves(lines, text)))
+        found.append(_Curve(title, note, f"{charts.number_text(trend[0][1], 3)} → {charts.number_text(trend[-1][1], 3)}", charts.curves(lines, text)))
     return found
 
 

@@ -16,7 +16,7 @@
   // Characters that hide or reorder text are shown by their code.
   const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]/gu;
 
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const data = JSON.parse(document.getElementById("embedded").textContent);
   const form = document.getElementById("filters");
   const list = document.getElementById("list");
   const status = document.getElementById("status");

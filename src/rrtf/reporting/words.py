@@ -24,17 +24,19 @@ def headline(comparisons: Sequence[Comparison]) -> str:
     main = primary(comparisons)
     if not main:
         return "There is nothing to compare yet: no benchmark was sat both before and after training."
-    better = [item for item in main if item.verdict == "better"]
-    worse = [item for item in main if item.verdict == "worse"]
-    if better and not worse:
-        rest = sorted({item.benchmark for item in main} - {item.benchmark for item in better})
-        tail = f" On {listed(rest)} there is no significant difference." if rest else ""
-        return f"Training made the student better on {listed(item.benchmark for item in better)}.{tail}"
-    if worse and not better:
-        return f"Training made the student worse on {listed(item.benchmark for item in worse)}."
-    if better and worse:
-        return f"Training made the student better on {listed(map(where, better))}, and worse on {listed(map(where, worse))}."
-    return f"No significant difference was found on {listed(item.benchmark for item in main)}."
+    verdicts = {item.benchmark: {other.verdict for other in main if other.benchmark == item.benchmark} for item in main}
+    said: list[str] = []
+    if better := [name for name, found in verdicts.items() if found == {"better"}]:
+        said.append(f"Training made the student better on {listed(better)}.")
+    if worse := [name for name, found in verdicts.items() if found == {"worse"}]:
+        said.append(f"Training made the student worse on {listed(worse)}.")
+    # Decodings that disagree are told one by one, so that nothing is claimed for all of them.
+    for name in [name for name, found in verdicts.items() if len(found) > 1]:
+        each = [f"{item.verdict} ({item.decoding})" for item in main if item.benchmark == name]
+        said += [f"On {name}: {', '.join(each)}."]
+    if same := [name for name, found in verdicts.items() if found == {"no significant difference"}]:
+        said.append(f"No significant difference on {listed(same)}.")
+    return " ".join(said)
 
 
 def primary(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -90,6 +92,11 @@ def failure_words(data: ReportData) -> str:
         return "Every run of ours finished: no result is missing."
     rest = "It is counted here and is not scored" if count == 1 else "They are counted here and are not scored"
     return f"{count} {plural(count, 'case')} failed on our side. {rest}: a failure of ours is never a result."
+
+
+def signed(share: float) -> str:
+    """A difference of shares in points, with its sign."""
+    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def percent(part: float, whole: float) -> str:
