@@ -136,7 +136,7 @@ def revision(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _file_digest(path: str, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - size and time are the cache key
+def _file_digest(path: str, size: int, mtime_ns: int) -> str:
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -253,7 +253,7 @@ def _load_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrai
         model, tokenizer = convert(file)
         with contextlib.suppress(EngineError):  # no room or no right to write: the next load converts again
             save(model, tokenizer, copy)
-        return model.to(dtype=dtype), tokenizer
+        return model.to(dtype), tokenizer  # pyright: ignore[reportCallIssue, reportArgumentType] - a decorator hides self
     _inspect_folder(str(copy), copy)
     return AutoModelForCausalLM.from_pretrained(copy, dtype=dtype), AutoTokenizer.from_pretrained(copy)
 
