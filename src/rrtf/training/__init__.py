@@ -8,6 +8,7 @@ A method is a function in `losses` and a name in `config.Method`; nothing else c
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Iterable
@@ -62,12 +63,9 @@ def train(
     bit on a processor. Raises `DataError` when nothing is left to train on or `out_dir` belongs to another training, `EngineError` for a model that
     cannot be used or a loss that is not finite.
     """
-    try:
-        import accelerate as _accelerate  # noqa: F401
-        import torch as _torch  # noqa: F401
-        import transformers as _transformers  # noqa: F401
-    except ImportError as error:
-        raise missing_extra("train", error.name or "torch") from error
+    for module in ("torch", "transformers", "accelerate"):
+        if importlib.util.find_spec(module) is None:
+            raise missing_extra("train", module)
     from rrtf import checkpoints
     from rrtf.training.batches import encode
     from rrtf.training.loop import CHECKPOINTS, fit
@@ -84,8 +82,7 @@ def train(
     if done is not None:
         return done
     student = prepare(loaded.model, config, how, device, groups[0])
-    parameters = student.trainable()
-    ended = fit(parameters, student.scorer, groups, objective(config), config, how, out_dir, asked, progress)
+    ended = fit(student.weights, student.scorer, groups, objective(config), config, how, out_dir, asked, progress)
     checkpoints.save(finished(student), loaded.tokenizer, out_dir / MODEL_FOLDER)
     record = {"fingerprint": asked, "steps": ended.steps, "tokens": ended.tokens, "counts": asdict(counts)}
     aside = out_dir / f".{RESULT_FILE}.tmp"

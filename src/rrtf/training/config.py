@@ -30,8 +30,8 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     method: Method = "rrtf"
-    """`rrtf`: the paper's hinge on the ranking plus cross-entropy on teacher answers (section 3.4). `rrtf-bt`: the same with a smooth (Bradley-Terry) rank term.
-    `sft`: the cross-entropy alone, the baseline that a ranking method must beat."""
+    """`rrtf`: the paper's hinge on the ranking plus cross-entropy on teacher answers (section 3.4). `rrtf-bt`: the same with a smooth
+    (Bradley-Terry) rank term. `sft`: the cross-entropy alone, the baseline that a ranking method must beat."""
     epochs: int = Field(default=3, ge=1)
     """Passes over the problems. The paper trains 6 and takes its best checkpoint after 3 to 4 (section 4.2)."""
     learning_rate: float = Field(default=5e-5, gt=0)
@@ -73,7 +73,8 @@ class TrainHow(BaseModel):
     device: str = "auto"
     """`auto`: a CUDA device where there is one, else the processor."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Of matrix products; master weights, optimiser state, softmax and losses are always float32. `auto`: bf16 where the hardware computes it fast."""
+    """Of forward and backward passes; master weights, summed gradients, optimiser state, log-softmax and losses are always
+    float32. `auto`: bf16 where the hardware computes it fast."""
     micro_batch_tokens: int = Field(default=1024, ge=1)
     """Tokens whose activations are held at once: the knob for memory. A problem that does not fit is computed in pieces, with the same gradient."""
     head_chunk_tokens: int = Field(default=128, ge=1)

@@ -1,9 +1,12 @@
 """Log-probabilities of chosen tokens from hidden states, without ever holding all logits.
 
 Full-vocabulary log-softmax is what fills memory in pair trainers: one answer of 150 tokens takes 30 MB of float32 logits at a vocabulary of 49,152, several
-times over in autograd. Here logits exist for `chunk` tokens at a time, forward and again backward. The product of hidden states and head weights runs in the
-precision asked for; log-softmax is float32 at least. Not here: where hidden states come from (`rrtf.training.scoring`).
+times over in autograd. Here logits exist for `chunk` tokens at a time, forward and again backward. Matrix products run in the precision
+of the hidden states; log-softmax is float32 at least. Not here: where hidden states come from (`rrtf.training.scoring`).
 """
+
+# torch's signatures are partly untyped, and its pattern for functions with a backward pass does not type-check as an override.
+# pyright: reportUnknownMemberType=false, reportIncompatibleMethodOverride=false
 
 from __future__ import annotations
 
@@ -28,11 +31,9 @@ class Head:
     """Gemma 2 and 3: logits become `softcap * tanh(logits / softcap)`."""
 
 
-def selected_log_probs(hidden_TH: Tensor, head: Head, target_T: Tensor, *, chunk: int = 128, product_dtype: torch.dtype | None = None) -> Tensor:
-    """log P(target) per position (T,), float32 or wider. `product_dtype` is the precision of the matrix product; default: the hidden states' own."""
-    return cast(
-        "Tensor", _SelectedLogProbs.apply(hidden_TH, head.weight, head.bias, target_T, head.scale, head.softcap, chunk, product_dtype or hidden_TH.dtype)
-    )
+def selected_log_probs(hidden_th: Tensor, head: Head, target_t: Tensor, *, chunk: int = 128) -> Tensor:
+    """Log P(target) per position (T,), float32 or wider. The matrix product runs in the precision of the hidden states."""
+    return cast("Tensor", _SelectedLogProbs.apply(hidden_th, head.weight, head.bias, target_t, head.scale, head.softcap, chunk))
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, softcap: float | None) -> Tensor:
@@ -58,20 +59,18 @@ class _SelectedLogProbs(torch.autograd.Function):
         scale: float,
         softcap: float | None,
         chunk: int,
-        dtype: torch.dtype,
     ) -> Tensor:
-        with torch.autocast(hidden.device.type, enabled=False):
-            low = weight.to(dtype)
-            wide = torch.promote_types(hidden.dtype, torch.float32)
-            out = torch.empty(len(target), dtype=wide, device=hidden.device)
-            norm = torch.empty_like(out)
-            for start in range(0, len(target), chunk):
-                part = slice(start, start + chunk)
-                logits = _logits(hidden[part].to(dtype), low, bias, scale, softcap)
-                norm[part] = torch.logsumexp(logits, dim=-1)
-                out[part] = logits.gather(-1, target[part, None]).squeeze(-1) - norm[part]
+        low = weight.to(hidden.dtype)
+        wide = torch.promote_types(hidden.dtype, torch.float32)
+        out = torch.empty(len(target), dtype=wide, device=hidden.device)
+        norm = torch.empty_like(out)
+        for start in range(0, len(target), chunk):
+            part = slice(start, start + chunk)
+            logits = _logits(hidden[part], low, bias, scale, softcap)
+            norm[part] = torch.logsumexp(logits, dim=-1)
+            out[part] = logits.gather(-1, target[part, None]).squeeze(-1) - norm[part]
         ctx.save_for_backward(hidden, weight, bias, target, norm)
-        ctx.settings = (scale, softcap, chunk, dtype)
+        ctx.settings = (scale, softcap, chunk)
         return out
 
     @staticmethod
@@ -79,29 +78,29 @@ class _SelectedLogProbs(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
         hidden, weight, bias, target, norm = cast("tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]", ctx.saved_tensors)
-        scale, softcap, chunk, dtype = cast("tuple[float, float | None, int, torch.dtype]", ctx.settings)
+        scale, softcap, chunk = cast("tuple[float, float | None, int]", ctx.settings)
         needs_hidden, needs_weight, needs_bias = cast("tuple[bool, ...]", ctx.needs_input_grad)[:3]
-        with torch.autocast(hidden.device.type, enabled=False):
-            low = weight.to(dtype)
-            grad_hidden = torch.empty_like(hidden) if needs_hidden else None
-            grad_weight = torch.zeros_like(weight) if needs_weight else None
-            grad_bias = torch.zeros_like(bias) if needs_bias and bias is not None else None
-            for start in range(0, len(target), chunk):
-                part = slice(start, start + chunk)
-                states = hidden[part].to(dtype)
-                logits = _logits(states, low, bias, scale, softcap)
-                # d log P(target) / d logit = [logit is target] - softmax; the softcap's slope is 1 - (capped / softcap)^2.
-                slope = None if softcap is None else 1.0 - (logits / softcap).square_()
-                delta = logits.sub_(norm[part, None]).exp_().neg_()
-                delta.scatter_add_(-1, target[part, None], torch.ones_like(delta[:, :1]))
-                delta.mul_(grad[part, None] * scale)
-                if slope is not None:
-                    delta.mul_(slope)
-                if grad_bias is not None:
-                    grad_bias += delta.sum(0).to(grad_bias.dtype)
-                small = delta.to(dtype)
-                if grad_hidden is not None:
-                    grad_hidden[part] = (small @ low).to(hidden.dtype)
-                if grad_weight is not None:
-                    grad_weight += (small.t() @ states).to(weight.dtype)
-        return grad_hidden, grad_weight, grad_bias, None, None, None, None, None
+        low = weight.to(hidden.dtype)
+        grad_hidden = torch.empty_like(hidden) if needs_hidden else None
+        # Chunks are added up in float32, whatever the weights are held in.
+        grad_weight = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32)) if needs_weight else None
+        grad_bias = torch.zeros_like(bias) if needs_bias and bias is not None else None
+        for start in range(0, len(target), chunk):
+            part = slice(start, start + chunk)
+            states = hidden[part]
+            logits = _logits(states, low, bias, scale, softcap)
+            # d log P(target) / d logit = [logit is target] - softmax; the softcap's slope is 1 - (capped / softcap)^2.
+            slope = None if softcap is None else 1.0 - (logits / softcap).square_()
+            delta = logits.sub_(norm[part, None]).exp_().neg_()
+            delta.scatter_add_(-1, target[part, None], torch.ones_like(delta[:, :1]))
+            delta.mul_(grad[part, None] * scale)
+            if slope is not None:
+                delta.mul_(slope)
+            if grad_bias is not None:
+                grad_bias += delta.sum(0).to(grad_bias.dtype)
+            small = delta.to(hidden.dtype)
+            if grad_hidden is not None:
+                grad_hidden[part] = small @ low
+            if grad_weight is not None:
+                grad_weight += small.t() @ states
+        return grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype), grad_bias, None, None, None, None

@@ -6,6 +6,9 @@ it is in, a pack whose answers have no gradient (an inactive hinge) is never car
 with the same gradient. Not here: what a step holds (`rrtf.training.batches`), how answers are scored (`rrtf.training.scoring`).
 """
 
+# torch's and accelerate's signatures are partly untyped.
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import json
@@ -26,6 +29,7 @@ from rrtf.training import METRICS_FILE
 from rrtf.training.batches import Group, Unit, plan, step_problems, steps_per_epoch
 from rrtf.training.config import TrainConfig, TrainHow
 from rrtf.training.losses import Loss, Metrics, Objective, Scored
+from rrtf.training.precision import Weights
 from rrtf.training.scoring import Scorer, score
 from rrtf.training.state import Position, load_state, save_state
 
@@ -62,7 +66,7 @@ class Finished:
 
 
 def fit(
-    parameters: dict[str, nn.Parameter],
+    weights: Weights,
     scorer: Scorer,
     groups: Sequence[Group],
     objective: Objective,
@@ -72,11 +76,12 @@ def fit(
     fingerprint: str,
     progress: Progress | None = None,
 ) -> Finished:
-    """Train `parameters` in place, from the newest checkpoint under `folder` if there is one. Raises `EngineError` at a loss or gradient that is not finite."""
+    """Train `weights` in place, from the newest checkpoint under `folder` if there is one. Raises `EngineError` at a loss or gradient that is not finite."""
     accelerator = _accelerator(scorer.device)
-    optimizer = _optimizer(parameters, config)
+    optimizer = _optimizer(weights.master, config)
     steps = config.epochs * steps_per_epoch(len(groups), config.batch_problems)
-    position = load_state(folder / CHECKPOINTS, fingerprint, parameters, optimizer)
+    position = load_state(folder / CHECKPOINTS, fingerprint, weights.master, optimizer)
+    weights.publish()
     resumed_at, tokens = position.step, position.tokens
     _forget_after(folder / METRICS_FILE, resumed_at)
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +92,7 @@ def fit(
             rate = learning_rate(step, steps, config)
             for settings in optimizer.param_groups:
                 settings["lr"] = rate
-            metrics, norm = _step(accelerator, optimizer, parameters, scorer, batch, objective, config, how, step)
+            metrics, norm = _step(accelerator, optimizer, weights, scorer, batch, objective, config, how, step)
             seen = sum(len(group.prompt) + len(answer) for group in batch for answer in group.answers)
             tokens += seen
             epoch = round((step + 1) * config.epochs / steps, 6)
@@ -100,7 +105,7 @@ def fit(
             if progress is not None:
                 progress(StepReport(step + 1, steps, epoch, values, seconds, seen / seconds))
             if (step + 1) % how.checkpoint_every == 0 or step + 1 == steps:
-                save_state(folder / CHECKPOINTS, fingerprint, Position(step + 1, tokens), parameters, optimizer)
+                save_state(folder / CHECKPOINTS, fingerprint, Position(step + 1, tokens), weights.master, optimizer)
     return Finished(steps, resumed_at, tokens)
 
 
@@ -128,7 +133,7 @@ def accumulate(scorer: Scorer, unit: Unit, loss: Loss, problems: int, seed: int,
     (grad,) = torch.autograd.grad(value / problems, leaf, allow_unused=True) if value.requires_grad else (None,)
     if grad is None or not math.isfinite(metrics.loss):
         return metrics
-    for number, (pack, part, weight) in enumerate(zip(unit.packs, scores, grad.split([len(part) for part in scores]), strict=True)):
+    for number, (pack, part, weight) in enumerate(zip(unit.packs, scores, torch.split(grad, [len(part) for part in scores]), strict=True)):
         if not bool((weight != 0).any()):
             continue
         if not unit.hold:
@@ -163,7 +168,7 @@ def scored(unit: Unit, logprob_a: Tensor) -> Scored:
 def _step(
     accelerator: Accelerator,
     optimizer: torch.optim.Optimizer,
-    parameters: dict[str, nn.Parameter],
+    weights: Weights,
     scorer: Scorer,
     batch: Sequence[Group],
     objective: Objective,
@@ -177,9 +182,10 @@ def _step(
         seed = derive_seed("train dropout", config.seed, step, number)
         metrics += accumulate(scorer, unit, objective.loss, len(batch), seed, cast("Callable[[Tensor], object]", accelerator.backward))
         _require_finite(metrics.loss, "loss", step, batch)
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), config.max_grad_norm))
+    norm = float(torch.nn.utils.clip_grad_norm_(weights.master.values(), config.max_grad_norm))
     _require_finite(norm, "gradient", step, batch)
     optimizer.step()
+    weights.publish()
     optimizer.zero_grad(set_to_none=True)
     return metrics, norm
 

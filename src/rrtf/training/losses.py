@@ -22,20 +22,20 @@ from rrtf.training.config import TrainConfig
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A answers of some problems, flat. Shapes: `_A` one per answer, `_N` one per pair, `_M` one per target."""
+    """A answers of some problems, flat. Shapes: `_a` one per answer, `_n` one per pair, `_m` one per target."""
 
-    logprob_A: Tensor
+    logprob_a: Tensor
     """Sum over the answer's tokens of log P(token | prompt, tokens before), in nats; float."""
-    length_A: Tensor
+    length_a: Tensor
     """Number of answer tokens, at least 1; float."""
-    problem_A: Tensor
+    problem_a: Tensor
     """Which problem an answer belongs to, from 0; long."""
-    chosen_N: Tensor
-    rejected_N: Tensor
+    chosen_n: Tensor
+    rejected_n: Tensor
     """Positions of the better and the worse answer of each pair; long."""
-    margin_N: Tensor
+    margin_n: Tensor
     """Score gap r_chosen - r_rejected of each pair, the pair's weight; float."""
-    target_M: Tensor
+    target_m: Tensor
     """Positions of the answers that the cross-entropy imitates; long."""
     problems: int
     """Number of problems."""
@@ -105,9 +105,9 @@ def rrtf_loss(scored: Scored, *, ce_reduction: Literal["sum", "mean"] = "sum", r
 
     At exactly equal p the hinge counts as satisfied: it has no gradient there.
     """
-    gap_N = pair_gaps(scored)
-    rank = -(scored.margin_N * gap_N.clamp(max=0.0).where(gap_N < 0, 0.0)).sum()
-    return _combine(scored, gap_N, rank, cross_entropy(scored, ce_reduction), rank_weight)
+    gap_n = pair_gaps(scored)
+    rank = -(scored.margin_n * gap_n.clamp(max=0.0).where(gap_n < 0, 0.0)).sum()
+    return _combine(scored, gap_n, rank, cross_entropy(scored, ce_reduction), rank_weight)
 
 
 def rrtf_bt_loss(
@@ -117,45 +117,45 @@ def rrtf_bt_loss(
 
     The negative log-likelihood of a Bradley-Terry model whose strengths are p / temperature; as temperature goes to 0 it becomes the hinge (with `margin` = 0).
     """
-    gap_N = pair_gaps(scored)
-    rank = (scored.margin_N * temperature * F.softplus((margin - gap_N) / temperature)).sum()
-    return _combine(scored, gap_N, rank, cross_entropy(scored, ce_reduction), rank_weight)
+    gap_n = pair_gaps(scored)
+    rank = (scored.margin_n * temperature * F.softplus((margin - gap_n) / temperature)).sum()
+    return _combine(scored, gap_n, rank, cross_entropy(scored, ce_reduction), rank_weight)
 
 
 def sft_loss(scored: Scored, *, ce_reduction: Literal["sum", "mean"] = "sum") -> tuple[Tensor, Metrics]:
     """Cross-entropy on targets alone. Pairs, where given, are only measured."""
-    gap_N = pair_gaps(scored)
-    return _combine(scored, gap_N, gap_N.new_zeros(()), cross_entropy(scored, ce_reduction), 0.0)
+    gap_n = pair_gaps(scored)
+    return _combine(scored, gap_n, gap_n.new_zeros(()), cross_entropy(scored, ce_reduction), 0.0)
 
 
 def pair_gaps(scored: Scored) -> Tensor:
     """p_chosen - p_rejected of each pair (N,), where p is the mean log-probability per answer token."""
-    p_A = scored.logprob_A / scored.length_A
-    return p_A[scored.chosen_N] - p_A[scored.rejected_N]
+    p_a = scored.logprob_a / scored.length_a
+    return p_a[scored.chosen_n] - p_a[scored.rejected_n]
 
 
 def cross_entropy(scored: Scored, reduction: Literal["sum", "mean"]) -> Tensor:
     """-log P of the target tokens: `sum` over all of them, or the sum over problems of each problem's `mean` over its target tokens."""
-    nats_M = -scored.logprob_A[scored.target_M]
+    nats_m = -scored.logprob_a[scored.target_m]
     if reduction == "sum":
-        return nats_M.sum()
-    problem_M = scored.problem_A[scored.target_M]
-    tokens_P = scored.length_A.new_zeros(scored.problems).index_add(0, problem_M, scored.length_A[scored.target_M])
-    return (nats_M / tokens_P[problem_M]).sum()
+        return nats_m.sum()
+    problem_m = scored.problem_a[scored.target_m]
+    tokens_p = scored.length_a.new_zeros(scored.problems).index_add(0, problem_m, scored.length_a[scored.target_m])
+    return (nats_m / tokens_p[problem_m]).sum()
 
 
-def _combine(scored: Scored, gap_N: Tensor, rank: Tensor, ce: Tensor, rank_weight: float) -> tuple[Tensor, Metrics]:
+def _combine(scored: Scored, gap_n: Tensor, rank: Tensor, ce: Tensor, rank_weight: float) -> tuple[Tensor, Metrics]:
     loss = rank_weight * rank + ce
     metrics = Metrics(
         problems=scored.problems,
         loss=float(loss.detach()),
         rank_loss=float(rank.detach()),
         ce=float(ce.detach()),
-        target_nats=float(-scored.logprob_A.detach()[scored.target_M].sum()),
-        target_tokens=int(scored.length_A[scored.target_M].sum()),
-        pairs=gap_N.numel(),
-        active=int((gap_N.detach() < 0).sum()),
-        gap=float(gap_N.detach().sum()),
+        target_nats=float(-scored.logprob_a.detach()[scored.target_m].sum()),
+        target_tokens=int(scored.length_a[scored.target_m].sum()),
+        pairs=gap_n.numel(),
+        active=int((gap_n.detach() < 0).sum()),
+        gap=float(gap_n.detach().sum()),
     )
     return loss, metrics
 

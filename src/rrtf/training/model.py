@@ -6,7 +6,7 @@ Not here: finding and saving checkpoints (`rrtf.checkpoints`).
 """
 
 # transformers and peft are untyped where models are concerned.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportPrivateUsage=false
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from rrtf.training.attention import TREE_ATTENTION, register
 from rrtf.training.batches import Group, Pack
 from rrtf.training.config import LoraConfig, TrainConfig, TrainHow
 from rrtf.training.logprobs import Head
+from rrtf.training.precision import Weights, split_weights
 from rrtf.training.scoring import Inputs, Scorer, separate_inputs, shared_inputs
 
 if TYPE_CHECKING:
@@ -36,13 +37,10 @@ class Student:
     """The model itself; with adapters inside while LoRA trains."""
     adapted: Any
     """The peft wrapper around `causal`; None for full fine-tuning."""
+    weights: Weights
     scorer: Scorer
     attention: str
     """The attention implementation the model came with, put back before saving."""
-
-    def trainable(self) -> dict[str, nn.Parameter]:
-        """What is trained, by name; tied weights once."""
-        return {name: parameter for name, parameter in self.causal.named_parameters() if parameter.requires_grad}
 
 
 def prepare(causal: PreTrainedModel, config: TrainConfig, how: TrainHow, device: str, probe: Group) -> Student:
@@ -63,19 +61,20 @@ def prepare(causal: PreTrainedModel, config: TrainConfig, how: TrainHow, device:
     if how.gradient_checkpointing:
         causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     causal.train()
+    weights = split_weights(causal, _precision(how, device))
     scorer = Scorer(
         decoder=lambda inputs: decode(causal, inputs),
         head=lambda: _head(causal),
         shared_prompt=shared,
-        product_dtype=_precision(how, device),
         chunk=how.head_chunk_tokens,
         device=place,
     )
-    return Student(causal, adapted, scorer, attention)
+    return Student(causal, adapted, weights, scorer, attention)
 
 
 def finished(student: Student) -> PreTrainedModel:
     """The trained model: adapters merged into the weights, the attention it came with, in eval mode."""
+    student.weights.restore()
     causal = cast("PreTrainedModel", student.adapted.merge_and_unload()) if student.adapted is not None else student.causal
     causal.set_attn_implementation(student.attention)
     causal.eval()
@@ -86,7 +85,7 @@ def decode(causal: PreTrainedModel, inputs: Inputs) -> Tensor:
     """Last hidden states (B, L, H), after the final norm."""
     decoder = cast("Any", causal.base_model)
     extra = {} if inputs.layout is None else {"rrtf_layout": inputs.layout}
-    out = decoder(input_ids=inputs.token_BL, attention_mask=inputs.mask_BL, position_ids=inputs.position_BL, use_cache=False, **extra)
+    out = decoder(input_ids=inputs.token_bl, attention_mask=inputs.mask_bl, position_ids=inputs.position_bl, use_cache=False, **extra)
     return cast("Tensor", out.last_hidden_state)
 
 
@@ -128,7 +127,8 @@ def _check_head(causal: PreTrainedModel, head: Head, probe: Group, device: torch
 def _shared_prompt_works(causal: PreTrainedModel, probe: Group, device: torch.device) -> bool:
     """Switch `causal` to the shared-prompt layout if it gives the hidden states of separate sequences; leave it as it is otherwise.
 
-    Catches what a list of architectures would miss: recurrent layers, positions that are not taken from `position_ids`, attention outside transformers' interface.
+    Catches what a list of architectures would miss: recurrent layers, positions that are not taken from `position_ids`,
+    attention outside transformers' interface.
     """
     if not getattr(causal, "_supports_attention_backend", False):
         return False
@@ -141,10 +141,10 @@ def _shared_prompt_works(causal: PreTrainedModel, probe: Group, device: torch.de
     with torch.no_grad():
         apart = separate_inputs([group], pack, device)
         together = shared_inputs([group], pack, device)
-        expected = decode(causal, apart).flatten(0, 1)[apart.pick_T]
+        expected = decode(causal, apart).flatten(0, 1)[apart.pick_t]
         try:
             causal.set_attn_implementation(TREE_ATTENTION)
-            given = decode(causal, together).flatten(0, 1)[together.pick_T]
+            given = decode(causal, together).flatten(0, 1)[together.pick_t]
         except (ValueError, TypeError):
             # The attention of this model does not pass our layout through, or takes a mask of its own.
             causal.set_attn_implementation(attention)

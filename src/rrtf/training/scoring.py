@@ -4,9 +4,11 @@ Two layouts give the same numbers. *Shared*: one row without padding, each promp
 per answer through the model's own attention, for models that the shared layout does not suit. Not here: losses and gradients' bookkeeping.
 """
 
+# torch's signatures are partly untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,15 +25,15 @@ from rrtf.training.logprobs import Head, selected_log_probs
 class Inputs:
     """What a decoder is fed. B rows of L tokens."""
 
-    token_BL: Tensor
-    position_BL: Tensor
-    mask_BL: Tensor | None
+    token_bl: Tensor
+    position_bl: Tensor
+    mask_bl: Tensor | None
     """1 for tokens, 0 for padding on the right; None when there is none."""
     layout: Layout | None
     """Of the one row, in the shared layout."""
-    pick_T: Tensor
+    pick_t: Tensor
     """Where the answers' tokens are predicted: positions in the flattened rows."""
-    target_T: Tensor
+    target_t: Tensor
     """The tokens predicted there."""
     lengths: tuple[int, ...]
     """Tokens of each answer; they add up to T."""
@@ -40,7 +42,9 @@ class Inputs:
 class Decoder(Protocol):
     """A decoder stack: inputs -> last hidden states (B, L, H)."""
 
-    def __call__(self, inputs: Inputs) -> Tensor: ...
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """Run the stack."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +54,16 @@ class Scorer:
     decoder: Decoder
     head: Callable[[], Head]
     shared_prompt: bool
-    product_dtype: torch.dtype
-    """Precision of matrix products; autocast when it is not float32."""
     chunk: int
     device: torch.device
 
 
 def score(scorer: Scorer, groups: Sequence[Group], pack: Pack) -> Tensor:
-    """log P(answer | prompt) of the pack's answers, in the pack's order (A,), float32; with gradient when grad is enabled."""
+    """Log P(answer | prompt) of the pack's answers, in the pack's order (A,), float32; with gradient when grad is enabled."""
     inputs = (shared_inputs if scorer.shared_prompt else separate_inputs)(groups, pack, scorer.device)
-    low = scorer.product_dtype != torch.float32
-    with torch.autocast(scorer.device.type, dtype=scorer.product_dtype) if low else contextlib.nullcontext():
-        hidden_BLH = scorer.decoder(inputs)
-    picked_TH = hidden_BLH.flatten(0, 1)[inputs.pick_T]
-    logprob_T = selected_log_probs(
-        picked_TH, scorer.head(), inputs.target_T, chunk=scorer.chunk, product_dtype=scorer.product_dtype if low else picked_TH.dtype
-    )
-    return torch.stack([part.sum() for part in logprob_T.split(list(inputs.lengths))])
+    picked_th = scorer.decoder(inputs).flatten(0, 1)[inputs.pick_t]
+    logprob_t = selected_log_probs(picked_th, scorer.head(), inputs.target_t, chunk=scorer.chunk)
+    return torch.stack([part.sum() for part in torch.split(logprob_t, list(inputs.lengths))])
 
 
 def shared_inputs(groups: Sequence[Group], pack: Pack, device: torch.device) -> Inputs:
@@ -96,20 +93,20 @@ def separate_inputs(groups: Sequence[Group], pack: Pack, device: torch.device) -
     """One right-padded row per answer. Causal attention never looks to the right, so padding cannot change a number."""
     rows = [(groups[g].prompt, groups[g].answers[i]) for g, answers in pack.members for i in answers]
     longest = max(len(prompt) + len(answer) - 1 for prompt, answer in rows)
-    token_BL = torch.zeros(len(rows), longest, dtype=torch.long)
-    mask_BL = torch.zeros_like(token_BL)
+    token_bl = torch.zeros(len(rows), longest, dtype=torch.long)
+    mask_bl = torch.zeros_like(token_bl)
     picks: list[int] = []
     for row, (prompt, answer) in enumerate(rows):
         used = len(prompt) + len(answer) - 1
-        token_BL[row, :used] = torch.tensor((*prompt, *answer[:-1]))
-        mask_BL[row, :used] = 1
+        token_bl[row, :used] = torch.tensor((*prompt, *answer[:-1]))
+        mask_bl[row, :used] = 1
         picks += range(row * longest + len(prompt) - 1, row * longest + used)
-    position_BL = torch.arange(longest).expand(len(rows), -1)
-    padded = bool((mask_BL == 0).any())
+    position_bl = torch.arange(longest).expand(len(rows), -1)
+    padded = bool((mask_bl == 0).any())
     return Inputs(
-        token_BL.to(device),
-        position_BL.to(device),
-        mask_BL.to(device) if padded else None,
+        token_bl.to(device),
+        position_bl.to(device),
+        mask_bl.to(device) if padded else None,
         None,
         _row(picks, device),
         _row([token for _, answer in rows for token in answer], device),

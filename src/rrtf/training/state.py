@@ -5,6 +5,9 @@ functions of seed and step. Written aside, synced and renamed; the older one goe
 Not here: the finished model (`rrtf.checkpoints.save`).
 """
 
+# safetensors' signatures are partly untyped.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import json
