@@ -175,3 +175,50 @@ def test_the_readmes_tree_is_the_real_tree() -> None:
     tracked = [Path(name).parts for name in _tracked()]
     assert top == {parts[0] for parts in tracked if not parts[0].startswith(".")}
     assert inside == {parts[2] for parts in tracked if parts[:2] == ("src", "rrtf") and len(parts) > 2}
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert not [target for target in targets if not (page.parent / target).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_code_and_tests_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    code = re.findall(r"`(rrtf(?:\.\w+)+)`", text)
+    tests = re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", text)
+    assert not [name for name in code if not _defined(name)]
+    assert not [name for name in tests if not _test_exists(name)]
+
+
+def _defined(dotted: str) -> bool:
+    """Whether a dotted name is a module of ours, or a name bound at the top of one (or in a class there)."""
+    parts = dotted.split(".")[1:]
+    for number in range(len(parts), -1, -1):
+        base = PACKAGE.joinpath(*parts[:number])
+        file = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+        if file.is_file():
+            return _binds(_tree(file).body, parts[number:])
+    return False
+
+
+def _binds(body: list[ast.stmt], names: list[str]) -> bool:
+    if not names:
+        return True
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == names[0]:
+            return _binds(node.body, names[1:])
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if any(isinstance(target, ast.Name) and target.id == names[0] for target in targets):
+            return len(names) == 1
+    return False
+
+
+def _test_exists(name: str) -> bool:
+    path, _, function = name.partition("::")
+    file = ROOT / path
+    return file.is_file() and (not function or any(isinstance(node, ast.FunctionDef) and node.name == function for node in ast.walk(_tree(file))))
