@@ -191,7 +191,7 @@ def _function(found: list[Piece], entry_point: str, prefer: Prefer) -> Cleaned |
     found, torn = _mended(found, entry_point)
     anchor = _anchor(found, entry_point, prefer)
     if anchor is None:
-        return Cleaned(_rendered(found, set(range(len(found)))), "broken") if torn else None
+        return None if torn is None else Cleaned(_rendered(found, set(range(torn + 1))), "broken")
     needed = _needed(found, {anchor})
     lacking = _lacking(found, needed)
     kept, more = {anchor}, _kept(found, anchor, needed, entry_point)
@@ -300,17 +300,19 @@ def _lacking(found: list[Piece], needed: set[str]) -> set[int]:
     return {number for number, piece in enumerate(found) if piece.nodes is None and _defined_name(piece.text) in needed - whole}
 
 
-def _mended(found: list[Piece], entry_point: str) -> tuple[list[Piece], bool]:
-    """Pieces that define the entry point but do not parse, cut back to where they do if what is left comes to an end by itself; and whether one stays torn."""
+def _mended(found: list[Piece], entry_point: str) -> tuple[list[Piece], int | None]:
+    """Pieces that define the entry point but do not parse are cut back to where they do, if what is left comes to an end by itself.
+
+    Gives all pieces, and the number of the first that stays torn.
+    """
     out: list[Piece] = []
-    torn = False
-    for piece in found:
+    torn: int | None = None
+    for number, piece in enumerate(found):
+        shorter: tuple[str, tuple[ast.stmt, ...]] | None = None
         if piece.nodes is None and _defined_name(piece.text) == entry_point:
             shorter = _cut_back(piece.text, entry_point)
-            torn = torn or shorter is None
-            out.append(Piece(piece.lead, *shorter) if shorter else piece)
-        else:
-            out.append(piece)
+            torn = number if torn is None and shorter is None else torn
+        out.append(Piece(piece.lead, *shorter) if shorter else piece)
     return out, torn
 
 
