@@ -186,13 +186,12 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     assert not [target for target in targets if not (page.parent / target).exists()]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_code_and_tests_that_a_page_names_exist(page: Path) -> None:
+@pytest.mark.parametrize("page", [*PAGES, *MODULES], ids=_name)
+def test_code_tests_and_pages_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    code = re.findall(r"`(rrtf(?:\.\w+)+)`", text)
-    tests = re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", text)
-    assert not [name for name in code if not _defined(name)]
-    assert not [name for name in tests if not _test_exists(name)]
+    assert not [name for name in re.findall(r"`(rrtf(?:\.\w+)+)`", text) if not _defined(name)]
+    assert not [name for name in re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", text) if not _test_exists(name)]
+    assert not [name for name in re.findall(r"\bdocs/[\w/-]+\.md\b", text) if not (ROOT / name).is_file()]
 
 
 def _defined(dotted: str) -> bool:
