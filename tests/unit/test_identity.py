@@ -67,7 +67,10 @@ def test_parts_are_not_glued_together() -> None:
     assert content_id("p", 1) != content_id("p", "1") != content_id("p", True)
 
 
-@given(st.sampled_from([math.nan, math.inf, -math.inf, {1}, frozenset(), object(), b"bytes", bytearray(), len, int, iter(())]), st.lists(texts | st.integers(0, 3), max_size=4))
+@given(
+    st.sampled_from([math.nan, math.inf, -math.inf, {1}, frozenset(), object(), b"bytes", bytearray(), len, int, iter(())]),
+    st.lists(texts | st.integers(0, 3), max_size=4),
+)
 def test_values_without_a_stable_form_are_refused_with_their_place(value: object, path: list[str | int]) -> None:
     place = "recipe"
     for part in path:
@@ -118,7 +121,11 @@ print(fingerprint({"b": [1, 2.5, None, True], "a": {"z": "\u00e9", "y": 1e300}})
 def test_names_are_the_same_in_every_process() -> None:
     found = {
         subprocess.run(
-            [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"}
+            [sys.executable, "-c", _PROGRAM],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"},
         ).stdout
         for seed in ("0", "1", "4242")
     }

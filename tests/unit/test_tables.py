@@ -28,11 +28,26 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 calls = st.builds(CallTest, args=texts, expected=st.none() | texts, raises=st.none() | texts, kwargs=texts)
 tests_ = st.one_of(*(st.lists(kind, max_size=3).map(tuple) for kind in (calls, st.builds(IOTest, texts, texts), st.builds(AssertTest, texts))))
 problems = st.builds(
-    Problem, name=texts, instruction=texts, prompt=texts, entry_point=st.none() | texts, tests=tests_, reference=st.none() | texts, split=st.sampled_from(["train", "test"])
+    Problem,
+    name=texts,
+    instruction=texts,
+    prompt=texts,
+    entry_point=st.none() | texts,
+    tests=tests_,
+    reference=st.none() | texts,
+    split=st.sampled_from(["train", "test"]),
 )
 authors = st.builds(Author, role=st.sampled_from(["teacher", "student", "reference"]), model=texts, revision=texts)
 responses = st.builds(
-    Response, problem_id=texts, author=authors, index=counts, text=texts, code=st.none() | texts, rule=texts, stop=st.sampled_from(["stop", "length"]), completion_tokens=counts
+    Response,
+    problem_id=texts,
+    author=authors,
+    index=counts,
+    text=texts,
+    code=st.none() | texts,
+    rule=texts,
+    stop=st.sampled_from(["stop", "length"]),
+    completion_tokens=counts,
 )
 statuses = st.sampled_from(["passed", "wrong", "raised", "timeout", "memory", "crashed", "not-run"])
 verdicts = st.builds(
@@ -206,7 +221,9 @@ def test_somebody_elses_parquet_is_a_sentence(tmp_path: Path, table: Any) -> Non
         tables.read(tmp_path / "part.parquet", Left)
 
 
-@pytest.mark.parametrize("change", [{"level": "PURPLE"}, {"either": {"kind": "Middle", "text": "", "size": 0, "levels": None}}, {"either": None}, {"nested": None}])
+@pytest.mark.parametrize(
+    "change", [{"level": "PURPLE"}, {"either": {"kind": "Middle", "text": "", "size": 0, "levels": None}}, {"either": None}, {"nested": None}]
+)
 def test_right_columns_with_impossible_values_are_a_sentence(tmp_path: Path, change: dict[str, Any]) -> None:
     path = tmp_path / "part.parquet"
     tables.write(path, Everything, EVERYTHING, {})

@@ -111,8 +111,20 @@ def load_manifest(folder: Path) -> Manifest | None:
         return Manifest(**data)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).", hint=f"See to {folder}, or delete it to compute it again.") from error
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is damaged ({error}).", hint=f"Delete {folder} to compute it again; other stages are kept.") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of the run that this process holds, and sweep away what a killed process left half-written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        raise disk_error(folder, error) from error
 
 
 def require_manifest(folder: Path) -> Manifest:

@@ -7,13 +7,15 @@ Not here: other machines (an executor of its own, behind the same seam).
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from multiprocessing.util import Finalize
 from typing import Any, TypeVar
 
-from rrtf.errors import EngineError
+from rrtf.errors import EngineError, RrtfError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,15 +67,28 @@ class ProcessExecutor:
                     future.cancel()
 
 
-_opened: list[tuple[ExitStack, Callable[[Any], Any]]] = []
+_opened: list[Callable[[Any], Any] | RrtfError] = []
 """Only ever filled inside a worker process, by its initializer: the one place where a pool lets work be opened once."""
 
 
 def _open(work: Callable[[], AbstractContextManager[Callable[[Any], Any]]]) -> None:
+    # Ctrl-C reaches the workers too: they leave without a word, since the parent says what there is to say.
+    signal.signal(signal.SIGINT, _leave)
     stack = ExitStack()
-    _opened.append((stack, stack.enter_context(work())))
+    try:
+        _opened.append(stack.enter_context(work()))
+    except RrtfError as error:
+        # An initializer that raises breaks the pool and loses the reason: it is given to the parent with the first item.
+        _opened.append(error)
     Finalize(None, stack.close, exitpriority=10)
 
 
+def _leave(number: int, frame: object) -> None:
+    sys.exit(128 + number)
+
+
 def _apply(item: Any) -> Any:
-    return _opened[-1][1](item)
+    work = _opened[-1]
+    if isinstance(work, RrtfError):
+        raise work
+    return work(item)

@@ -19,9 +19,9 @@ from typing import Literal
 from rrtf.engine import artifacts, tables
 from rrtf.engine.artifacts import Manifest, Part
 from rrtf.engine.progress import progress
-from rrtf.engine.stage import Case, Failure, FoldStage, FoldTask, MapStage, Opener, Row, Stage, Task, Work
+from rrtf.engine.stage import Case, Failure, FoldStage, FoldTask, MapStage, Opener, Row, Stage, Task, Tick, Work
 from rrtf.errors import DataError, RrtfError
-from rrtf.identity import Json, fingerprint
+from rrtf.identity import Json, fingerprint, stable
 from rrtf.protocols import Executor
 
 Action = Literal["reuse", "resume", "run"]
@@ -70,14 +70,18 @@ def plan(pipeline: Pipeline) -> list[Decision]:
     return decisions
 
 
-def run(pipeline: Pipeline, only: Iterable[str] | None, executor: Executor, say: Callable[[str], None]) -> dict[str, Manifest]:
+def run(
+    pipeline: Pipeline, only: Iterable[str] | None, executor: Executor, say: Callable[[str], None], begin: Callable[[], object] = lambda: None
+) -> dict[str, Manifest]:
     """Bring the stages named in `only` (all when None) up to date, in order. Returns the manifests of the stages that are finished.
 
-    Raises `DataError` when a stage reads an artefact that is not there.
+    `begin` is called once the directory is ours: what it writes there cannot disturb another run. Raises `DataError` when a stage reads an artefact that is
+    not there, `RecipeError` when another process holds the directory.
     """
     wanted = {stage.name for stage in pipeline.stages} if only is None else set(only)
     manifests: dict[str, Manifest] = {}
     with artifacts.exclusive(pipeline.directory):
+        begin()
         for stage in pipeline.stages:
             if stage.name not in wanted:
                 continue
@@ -88,7 +92,7 @@ def run(pipeline: Pipeline, only: Iterable[str] | None, executor: Executor, say:
             if decision.action == "reuse":
                 manifests[stage.name] = artifacts.require_manifest(pipeline.folder(stage.name))
                 continue
-            pipeline.folder(stage.name).mkdir(parents=True, exist_ok=True)
+            artifacts.make_folder(pipeline.folder(stage.name))
             begun = time.monotonic()
             build = _run_map(pipeline, stage, inputs, executor, say) if isinstance(stage, MapStage) else _run_fold(pipeline, stage, inputs)
             manifest = replace(build, fingerprint=_fingerprint(stage, inputs), inputs=inputs, seconds=round(time.monotonic() - begun, 3))
@@ -152,11 +156,15 @@ def _decide(pipeline: Pipeline, stage: Stage, inputs: Mapping[str, str]) -> Deci
         return Decision(stage.name, "reuse", f"same config and inputs, {manifest.rows} rows" if manifest.rows else "same config and inputs")
     if manifest.version != stage.version:
         return Decision(stage.name, "run", f"version {manifest.version} became {stage.version}")
-    if manifest.identity != stage.identity:
-        return Decision(stage.name, "run", f"the config changed: {_difference(manifest.identity, stage.identity)}")
+    identity = stable(stage.identity)
+    if manifest.identity != identity:
+        return Decision(stage.name, "run", f"the config changed: {_difference(manifest.identity, identity)}")
     changed = [name for name in inputs if manifest.inputs.get(name) != inputs[name]]
     if changed or set(manifest.inputs) != set(inputs):
-        return Decision(stage.name, "resume", f"{', '.join(changed) or 'the list of inputs'} changed; cases that did not are kept")
+        what = f"{', '.join(changed) or 'the list of inputs'} changed"
+        # A fold looks at everything at once: a change anywhere is a change of all of it. The same goes for a map stage that reads a fold's result.
+        whole = isinstance(stage, FoldStage) or any(isinstance(pipeline.stage(name), FoldStage) for name in changed)
+        return Decision(stage.name, "run", what) if whole else Decision(stage.name, "resume", f"{what}; cases that did not are kept")
     extent = stage.extent if isinstance(stage, MapStage) else None
     return Decision(stage.name, "resume", f"its extent went from {manifest.extent} to {extent}; what is there is kept")
 
@@ -183,21 +191,65 @@ def _run_map(pipeline: Pipeline, stage: MapStage, inputs: Mapping[str, str], exe
         known = _known(folder, stage, identity)
         total = sum(stage.expected(case) for number in owed for case in groups[number])
         opener = stage.open({name: pipeline.folder(name) for name in stage.reads})
-        with progress(stage.name, total, stage.unit) as tick:
-            tasks = (Task(groups[number], {case.key: known[case.key] for case in groups[number] if case.key in known}, tick) for number in owed)
+        with progress(stage.name, total, stage.unit) as bar:
+            count = _Count(bar)
+            tasks = (Task(groups[number], {case.key: known[case.key] for case in groups[number] if case.key in known}, count) for number in owed)
+            finished = 0
             for position, found in executor.map(partial(_collecting, opener), tasks):
-                _store(folder / names[owed[position]], stage, identity, groups[owed[position]], found)
+                group = groups[owed[position]]
+                _store(folder / names[owed[position]], stage, identity, group, found)
+                finished += sum(stage.expected(case) for case in group)
+                count.reach(finished)
     parts: list[Part] = []
     failures: list[dict[str, str]] = []
     for name in names:
         metadata = tables.read_metadata(folder / name)
         parts.append(Part(name, int(metadata["rows"]), metadata["digest"]))
         failures.extend({"key": key, "reason": reason} for key, reason in _failures(metadata))
-    everything = (row for part in parts for row in tables.read(folder / part.file, stage.row))
+
+    def everything() -> Iterator[Row]:
+        return (row for part in parts for row in tables.read(folder / part.file, stage.row))
+
+    # The digest is of the rows, not of the parts they happen to lie in: the size of parts bears no identity.
     return Manifest(
-        stage=stage.name, version=stage.version, fingerprint="", digest=fingerprint([part.digest for part in parts]), identity=stage.identity, extent=stage.extent,
-        inputs={}, parts=tuple(parts), summary=stage.summarize(everything), notes=stage.notes(), failures=tuple(failures), seconds=0.0, environment=artifacts.environment(),
-    )  # fmt: skip
+        stage=stage.name,
+        version=stage.version,
+        fingerprint="",
+        digest=tables.digest(everything()),
+        identity=stage.identity,
+        extent=stage.extent,
+        inputs={},
+        parts=tuple(parts),
+        summary=stage.summarize(everything()),
+        notes=stage.notes(),
+        failures=tuple(failures),
+        seconds=0.0,
+        environment=artifacts.environment(),
+    )
+
+
+class _Count:
+    """Counts finished units for the progress bar. A copy that was sent to another process counts nothing; `reach` makes up for it when a part comes back."""
+
+    def __init__(self, tick: Tick) -> None:
+        self._tick = tick
+        self._done = 0
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        self._tick(count)
+
+    def reach(self, done: int) -> None:
+        """Count up to `done`, if that many are not counted yet."""
+        if done > self._done:
+            self(done - self._done)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_nowhere, ())
+
+
+def _nowhere() -> Tick:
+    return _Count(lambda count: None)
 
 
 def _batched(items: Iterable[Case], size: int) -> list[tuple[Case, ...]]:
@@ -271,7 +323,7 @@ def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -
     folder = pipeline.folder(stage.name)
     identity = _fingerprint(stage, inputs)
     work = folder / f"work-{identity[:12]}"
-    work.mkdir(exist_ok=True)
+    artifacts.make_folder(work)
 
     def bar(label: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         return progress(label, total, unit)
@@ -280,6 +332,17 @@ def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -
     summary = stage.work(task)
     parts = tuple(Part(str(path.relative_to(folder)), 0, artifacts.file_digest(path)) for path in stage.outputs(work))
     return Manifest(
-        stage=stage.name, version=stage.version, fingerprint="", digest=fingerprint([[Path(part.file).name, part.digest] for part in parts]), identity=stage.identity,
-        extent=None, inputs={}, parts=parts, summary=summary, notes=None, failures=(), seconds=0.0, environment=artifacts.environment(),
-    )  # fmt: skip
+        stage=stage.name,
+        version=stage.version,
+        fingerprint="",
+        digest=fingerprint([[Path(part.file).name, part.digest] for part in parts]),
+        identity=stage.identity,
+        extent=None,
+        inputs={},
+        parts=parts,
+        summary=summary,
+        notes=None,
+        failures=(),
+        seconds=0.0,
+        environment=artifacts.environment(),
+    )
