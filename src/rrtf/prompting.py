@@ -104,12 +104,8 @@ def answer_text(form: FormatName, problem: Problem, code: str) -> str | None:
     if not rendered.continues:
         return code.strip("\n") + "\n" if code.strip() else None
     module = parse(code)
-    start = rendered.continues.lstrip("\n")
-    if code.lstrip("\n").startswith(start):
-        rest = code.lstrip("\n")[len(start) :].rstrip()
-        if rest.strip() and (module is None or (not any(stop in rest for stop in rendered.stop) and _adds_body(rendered.continues, rest, problem))):
-            return rest
-    return None if module is None else _body_text(rendered.continues, module, code, problem.entry_point)
+    body = None if module is None else _body_text(rendered.continues, module, code, problem.entry_point)
+    return body if body is not None else _rest_of_text(rendered, module, code, problem)
 
 
 def signature_of(problem: Problem) -> str:
@@ -122,6 +118,16 @@ def signature_of(problem: Problem) -> str:
     end = header_end(source, function)
     beyond = [node for node in function.body[1 if docstring_node(function) else 0 :] if not isinstance(node, ast.Pass)]
     return prompt if end is None or beyond else source[:end]
+
+
+def _rest_of_text(rendered: Rendered, module: ast.Module | None, code: str, problem: Problem) -> str | None:
+    """What `code` adds to the prompt's code where it begins with just that text: for code that does not parse, and for prompts that are not one function."""
+    start = rendered.continues.lstrip("\n")
+    if not code.lstrip("\n").startswith(start):
+        return None
+    rest = code.lstrip("\n")[len(start) :].rstrip()
+    fits = module is None or (not any(stop in rest for stop in rendered.stop) and _adds_body(rendered.continues, rest, problem))
+    return rest if rest.strip() and fits else None
 
 
 def _docstring_block(problem: Problem) -> str:
