@@ -95,6 +95,7 @@ def page(data: ReportData) -> str:
         authors=_distinct(example.author for example in data.examples),
         embedded=Markup(embedded(data.examples, data.questions)),  # noqa: S704 - escaped JSON
         isolation=_isolation(data),
+        kind_of=_verdict_kind,
         training=TRAINING,
         p_text=p_text,
         percent=words.percent,

@@ -99,10 +99,12 @@
   function row(answer) {
     const made = element("details", "answer");
     const head = element("summary");
+    const place = answer.author.endsWith(answer.place) ? "" : answer.place;
+    const who = [answer.author, place, answer.setting, answer.index ? `answer ${answer.index + 1}` : ""];
     head.append(
       element("span", `badge o-${answer.outcome}`, WORDS[answer.outcome]),
       element("span", "name", answer.problem),
-      element("span", "who", `${answer.author} · ${answer.place} · ${answer.setting}${answer.index ? ` · answer ${answer.index + 1}` : ""}`),
+      element("span", "who", who.filter(Boolean).join(" · ")),
       element("span", "passed", `${answer.passed}/${answer.total}`),
     );
     made.append(head);
