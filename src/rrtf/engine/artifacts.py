@@ -77,11 +77,11 @@ def environment() -> dict[str, str]:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON whole or not at all."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)  # others must be able to read it: NaN is no JSON
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with aside.open("w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1, ensure_ascii=False)
-            file.write("\n")
+            file.write(f"{text}\n")
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)

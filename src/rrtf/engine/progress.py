@@ -21,13 +21,13 @@ _LINE_SECONDS = 15.0
 def progress(label: str, total: int, unit: str, stream: TextIO | None = None) -> Generator[Tick]:
     """Yield a function that counts finished units. Shows rate and time left."""
     out = stream or sys.stderr
-    opened = _bar(label, total, unit) if out.isatty() else _lines(label, total, unit, out)
+    opened = _bar(label, total, unit, out) if out.isatty() else _lines(label, total, unit, out)
     with opened as tick:
         yield tick
 
 
 @contextlib.contextmanager
-def _bar(label: str, total: int, unit: str) -> Generator[Tick]:
+def _bar(label: str, total: int, unit: str, out: TextIO) -> Generator[Tick]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.text import Text
@@ -39,7 +39,7 @@ def _bar(label: str, total: int, unit: str) -> Generator[Tick]:
             return Text(f"{task.speed:.1f} {unit}/s" if task.speed else f"- {unit}/s")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(file=out)) as bar:
         task = bar.add_task(label, total=total)
         yield lambda count: bar.advance(task, count)
 
