@@ -10,6 +10,7 @@ Not here: finding and saving checkpoints (`rrtf.checkpoints`).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -166,6 +167,9 @@ def _with_adapters(causal: PreTrainedModel, lora: LoraConfig, seed: int) -> Any:
         r=lora.rank, lora_alpha=cast("int", lora.alpha), lora_dropout=lora.dropout, target_modules=list(lora.targets) or "all-linear", task_type="CAUSAL_LM"
     )
     try:
-        return get_peft_model(causal, settings)
+        with warnings.catch_warnings():
+            # peft asks a transformers 5 model for an attribute under its old name.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            return get_peft_model(causal, settings)
     except ValueError as error:
         raise EngineError(f"LoRA cannot be added to {type(causal).__name__}: {error}", hint="Name linear layers of this model in lora.targets.") from error
