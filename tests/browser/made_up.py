@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from functools import cache
 
 from rrtf.benchmarks.results import compare, scores
 from rrtf.joins import Graded
@@ -145,13 +146,14 @@ def _hostile() -> list[Example]:
     ]
 
 
+@cache
 def made_up() -> ReportData:
     """The data. Its training problems hold the hostile answers; a lost problem and a failure of ours have hostile names too."""
     before, after = _sitting({"chat-prefill": 0.2, "paper": 0.13}, 0.0, 1), _sitting({"paper": 0.2}, 0.19, 2)
     names = {row.response.problem_id: _name(row.benchmark, int(row.response.problem_id.split("-")[1])) for row in before}
     comparisons = compare(before, after, names)
     changed = {(item.benchmark, name) for item in comparisons for name in (*item.won, *item.lost)}
-    chosen, _ = choose([*_examples(before, "student, before"), *_examples(after, "student, after")], changed, limit=300)
+    chosen, _ = choose([*_examples(before, "student, before"), *_examples(after, "student, after")], changed, limit=90)
     examples = [*_hostile(), *chosen]
     chance = random.Random(3)
     curve = [

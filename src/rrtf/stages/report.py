@@ -163,7 +163,7 @@ def _flow(curated: Sequence[Curation], rankings: Sequence[Ranking]) -> Flow:
 
 def _reason(dropped: str) -> str:
     """The kind of reason, without the name of the one problem it speaks of."""
-    return "it is a problem of the examination" if dropped.endswith(" of the examination") else dropped.split(":")[0]
+    return "it is a problem of the examination" if dropped.endswith(" of the examination") else dropped.partition(":")[0]
 
 
 def _curve(folder: Path, manifest: Manifest) -> Iterator[dict[str, float]]:
