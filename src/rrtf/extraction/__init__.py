@@ -8,7 +8,7 @@ fence-unclosed              a block whose closing fence never came (or was a sto
 fence-nested                from the first to the last fence: the program itself holds fences
 fence-other-language        a block labelled as another language
 fence-body                  a block that holds only the body of the prompt's function
-without-entry-point         code with functions, none of them the one asked for
+without-entry-point         code with functions or classes, none of them the one asked for
 prose                       code between lines of prose, without fences
 outside-fences              code beside fenced blocks that do not hold it
 indented                    a whole function, indented as one

@@ -102,14 +102,15 @@ def _candidates(answer: str, blocks: list[Fence], outside: str, continues: str, 
 
 
 def _continuations(answer: str, continues: str) -> Iterator[_Candidate]:
+    indent = _indent_of(continues)
+    if answer[:1] not in ("\n", " ", "\t"):
+        # An engine stripped the white space that the answer began with.
+        yield _Candidate("continuation", f"{continues}\n{indent}{answer}", "first")
     yield _Candidate("continuation", continues + answer, "first")
     if not answer.startswith("\n"):
         yield _Candidate("continuation", f"{continues}\n{answer}", "first")
-        if answer[:1] not in (" ", "\t"):
-            # An engine stripped the white space that the first line began with.
-            yield _Candidate("continuation", f"{continues}\n{_indent_of(continues)}{answer}", "first")
-        elif not answer.startswith(_indent_of(continues)):
-            yield _Candidate("continuation", f"{continues}\n{_indent_of(continues)}{answer.lstrip()}", "first")
+        if not answer.startswith(indent):
+            yield _Candidate("continuation", f"{continues}\n{indent}{answer.lstrip()}", "first")
 
 
 def _dedents(text: str, entry_point: str) -> Iterator[str]:
@@ -188,7 +189,7 @@ def _last_resort(answer: str, unfinished: str, blocks: list[Fence], prefix: str,
     python = [block for block in blocks if block.python]
     for source in [*(block.content for block in reversed(python)), answer]:
         tree = parse(source) if entry_point is not None else None
-        if tree is not None and functions(tree, None):
+        if tree is not None and any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in tree.body):
             # Some other function: a program all the same, and running it will say that the entry point is missing.
             return _finished(source.strip("\n") + "\n", prefix + "without-entry-point", [], continues, entry_point)
     if continues:

@@ -92,7 +92,7 @@ def completed(code: str, offered: list[ast.stmt], text_of: dict[int, str]) -> st
         missing = (missing | loaded(news)) - own
         own |= bound(news)
         missing -= own
-    texts = list(dict.fromkeys(text_of[id(node)] for node in offered if id(node) in chosen))
+    texts = dict.fromkeys(text_of[id(node)] for node in offered if id(node) in chosen)
     if not texts:
         return code
     # A module docstring and `from __future__` must stay in front.
@@ -102,9 +102,10 @@ def completed(code: str, offered: list[ast.stmt], text_of: dict[int, str]) -> st
             break
         head = node.end_lineno or 0
     lines = code.split("\n")
-    gap = "\n" if all(isinstance(node, ast.Import | ast.ImportFrom) for node in offered if id(node) in chosen) else "\n\n"
+    imports = [text for text in texts if text.startswith(("import ", "from "))]
+    parts = ["\n".join(imports), *(text for text in texts if text not in imports), "\n".join(lines[head:]).lstrip("\n")]
     above = "\n".join(lines[:head]) + "\n" if head else ""
-    return above + gap.join(texts) + "\n\n\n" + "\n".join(lines[head:]).lstrip("\n")
+    return above + "\n\n\n".join(part for part in parts if part)
 
 
 def _parsed(module: ast.Module) -> list[tuple[int, int]]:
