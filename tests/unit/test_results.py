@@ -154,15 +154,15 @@ def test_table_shows_every_format_and_marks_the_best() -> None:
     assert len({len(heading), len(rule), len(line)}) == 1
     assert "before: chat" in heading
     assert "after: paper" in heading
-    assert "50.0 % (15.0 to 85.0) *" in line
-    assert "no significant difference" in line
+    assert "50.0 (15.0 to 85.0) *" in line
+    assert "1.00, not significant" in line
 
 
 def test_table_of_one_model_alone() -> None:
     text = table(scores(greedy("10")))
     assert "before" not in text
     assert "difference" not in text
-    assert "50.0 %" in text
+    assert "50.0 (" in text
 
 
 @pytest.mark.parametrize(("p", "text"), [(1.0, "p = 1.00"), (0.0312, "p = 0.031"), (0.00042, "p = 0.0004"), (1e-9, "p < 0.0001")])

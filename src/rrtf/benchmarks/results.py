@@ -186,28 +186,32 @@ def comparison_json(comparison: Comparison) -> dict[str, Json]:
 def table(before: Sequence[Score], after: Sequence[Score] = (), comparisons: Sequence[Comparison] = ()) -> str:
     """A Markdown table, padded so that it reads well in a terminal: before in each prompt format, after, and the difference.
 
-    Scores are percentages with their 95 % intervals; an asterisk marks the format that counts as *before*. Either side may be empty.
+    Scores are percentages and differences are points, each with its 95 % interval; an asterisk marks the format that counts as *before*.
+    Either side may be empty.
     """
     sides = (("before", before), ("after", after))
     columns = list(dict.fromkeys((side, score.prompting) for side, found in sides for score in found))
     cells = {(side, score.prompting, score.benchmark, score.decoding, score.k): score for side, found in sides for score in found}
     settings = list(dict.fromkeys((score.benchmark, score.decoding, score.k) for _, found in sides for score in found))
     paired = bool(comparisons)
-    lines = [["benchmark", "decoding", "measure", "problems", *(_heading(side, form, both=bool(before and after)) for side, form in columns)]]
+    lines = [["benchmark", "decoding", "problems", *(_heading(side, form, both=bool(before and after)) for side, form in columns)]]
     if paired:
-        lines[0] += ["difference (points)", "p", "verdict"]
+        lines[0] += ["difference", "p, verdict"]
     for benchmark, decoding, k in settings:
         pairs = [item for item in comparisons if (item.benchmark, item.decoding, item.k) == (benchmark, decoding, k)]
         chosen = {("before", item.before_prompting) for item in pairs}
         row = [cells.get((*column, benchmark, decoding, k)) for column in columns]
         first = next((score for score in row if score), None)
-        line = [benchmark, decoding, f"pass@{k}", str(first.problems if first else 0)]
+        line = [benchmark, f"{decoding} pass@{k}", str(first.problems if first else 0)]
         line += [_cell(score, marked=column in chosen) for column, score in zip(columns, row, strict=True)]
         if paired:
             line += [
-                "; ".join(f"{100 * item.difference:+.1f} ({100 * item.low:+.1f} to {100 * item.high:+.1f})" for item in pairs) or "-",
-                "; ".join(p_text(item.p).removeprefix("p ").removeprefix("= ") for item in pairs) or "-",
-                "; ".join(item.verdict for item in pairs) or "-",
+                "; ".join(f"{100 * item.difference:+.1f} ({100 * item.low:.1f} to {100 * item.high:.1f})" for item in pairs) or "-",
+                "; ".join(
+                    f"{p_text(item.p).removeprefix('p ').removeprefix('= ')}, {item.verdict.replace('no significant difference', 'not significant')}"
+                    for item in pairs
+                )
+                or "-",
             ]
         lines.append(line)
     return _markdown(lines)
@@ -294,13 +298,13 @@ def _mean(rates: Mapping[str, float]) -> float:
 
 
 def _heading(side: str, form: str, *, both: bool) -> str:
-    return f"{side}: {form}" if both else form
+    return f"{side}: {form}, %" if both else f"{form}, %"
 
 
 def _cell(score: Score | None, *, marked: bool) -> str:
     if score is None:
         return "-"
-    return f"{100 * score.value:.1f} % ({100 * score.low:.1f} to {100 * score.high:.1f}){' *' if marked else ''}"
+    return f"{100 * score.value:.1f} ({100 * score.low:.1f} to {100 * score.high:.1f}){' *' if marked else ''}"
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

@@ -49,6 +49,7 @@ def results_json(data: ReportData) -> Json:
 def results_markdown(data: ReportData) -> str:
     """The table and the sentences, for the terminal."""
     lines = [words.headline(data.comparisons), "", table(data.before, data.after, data.comparisons), ""]
+    lines += ["Differences are in points. In brackets: 95 % intervals; * marks the prompt format that counts as before.", ""]
     lines += [f"- {words.where(item)}: {item.sentence}" for item in data.comparisons]
     lines += ["", *(f"- {sentence}" for sentence in [*words.training_words(data.flow, data.histograms), *words.caveats(data), words.failure_words(data)])]
     return "\n".join(lines) + "\n"
