@@ -57,6 +57,9 @@ def extract(text: str, continues: str = "", entry_point: str | None = None) -> E
             continue
         if candidate.rule == "continuation" and _added_nothing(found, continues, entry_point):
             continue
+        if found.status == "broken" and candidate.rule in ("continuation", "fence-body") and not _begins_indented(answer):
+            # Prose is not a broken body.
+            continue
         context = "" if candidate.rule in ("continuation", "fence-body") else continues
         helpers = blocks if candidate.rule.startswith("fence") else []
         if found.status == "complete":
@@ -144,11 +147,16 @@ def _opened(continues: str) -> ast.Module | None:
 
 
 def _added_nothing(found: Cleaned, continues: str, entry_point: str | None) -> bool:
-    """Whether a continuation left the function with no more than the docstring of the prompt."""
+    """Whether a continuation left the function with no more than the prompt's docstring, or words that happen to parse."""
     tree = parse(found.code)
-    if tree is None or entry_point is None:
+    function = functions(tree, entry_point)[-1:] if tree is not None and entry_point is not None else []
+    if not function:
         return False
-    return any(docstring_node(node) is not None and len(node.body) == 1 and parse(continues) is not None for node in functions(tree, entry_point)[-1:])
+    documented = docstring_node(function[0]) is not None
+    added = function[0].body[1:] if documented else function[0].body
+    if not added:
+        return parse(continues) is not None
+    return all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Name | ast.Tuple | ast.Compare | ast.BinOp | ast.Attribute) for node in added)
 
 
 def _finished(code: str, rule: str, blocks: list[Fence], continues: str, entry_point: str | None) -> Extraction:
