@@ -41,6 +41,12 @@ def answers(
             yield _response(problems[completion.key], completion, wanted[completion.key][completion.index], author, decoding.prompting)
 
 
+def reference_response(problem: Problem) -> Response:
+    """The problem's reference solution as an answer (the paper allows human experts as teachers). The problem must have one."""
+    author, code = Author("reference", "reference", ""), problem.reference or ""
+    return Response(problem_id=problem.id, author=author, index=0, text=code, code=code, rule="reference", stop="stop", completion_tokens=0)
+
+
 def _response(problem: Problem, completion: Completion, index: int, author: Author, prompting: FormatName) -> Response:
     found = extract_code(prompting, problem, completion.text)
     return Response(

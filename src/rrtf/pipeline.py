@@ -9,17 +9,15 @@ Not here: what the stages do (`rrtf.stages`), and when they run (`rrtf.engine.ru
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
 from rrtf.engine.runner import Pipeline
 from rrtf.engine.stage import MapStage
 from rrtf.generation import revision
-from rrtf.identity import Json
 from rrtf.joins import AFTER, BEFORE, STUDENT, TEACHER, TRAIN
+from rrtf.judging import isolation
 from rrtf.recipe import ModelTeacher, Recipe
-from rrtf.sandbox import SandboxConfig, isolation_notes
 from rrtf.stages import curate, evaluate, execute, rank, report, sample, train
 
 VERBS = ("curate", "sample", "execute", "rank", "train", "evaluate", "report")
@@ -28,20 +26,20 @@ VERBS = ("curate", "sample", "execute", "rank", "train", "evaluate", "report")
 
 def build(recipe: Recipe) -> Pipeline:
     """The whole loop for a recipe. Reads the problems and finds the models, so that bad input ends it here; loads no weights."""
-    workers = recipe.how.judge_workers or os.cpu_count() or 1
+    runtime, how = recipe.how.sandbox, recipe.how.generation
     part, seed = recipe.how.part_problems, recipe.run.seed
     student, engine = recipe.student.model, recipe.student.engine
     known = revision(engine, student)
     exam = evaluate.exam_problems(recipe.evaluate)
-    notes = partial(_isolation, recipe.sandbox)
+    notes = partial(isolation, recipe.sandbox)
     sitting = partial(
-        evaluate.stage, config=recipe.evaluate, engine=engine, sandbox=recipe.sandbox, seed=seed, workers=workers, part_cases=part, notes=notes
+        evaluate.stage, config=recipe.evaluate, engine=engine, sandbox=recipe.sandbox, seed=seed, runtime=runtime, how=how, part_cases=part, notes=notes
     )
     stages = (
-        curate.stage(recipe.problems, recipe.sandbox, workers, [row.problem for row in exam]),
+        curate.stage(recipe.problems, recipe.sandbox, runtime, [row.problem for row in exam]),
         _teacher(recipe),
-        sample.stage(STUDENT, "student", recipe.sample, engine, student, known, seed, part),
-        execute.stage(recipe.sandbox, workers, notes, part),
+        sample.stage(STUDENT, "student", recipe.sample, engine, student, known, seed, how, part),
+        execute.stage(recipe.sandbox, runtime, notes, part),
         rank.stage(recipe.rank),
         train.stage(recipe.train, recipe.how.training, recipe.student.prompting, student, known, seed),
         evaluate.exam_stage(exam),
@@ -54,7 +52,7 @@ def build(recipe: Recipe) -> Pipeline:
 
 def examination(recipe: Recipe) -> Pipeline:
     """Only the examination of the recipe's student, for `rrtf evaluate --model`."""
-    workers = recipe.how.judge_workers or os.cpu_count() or 1
+    runtime, how = recipe.how.sandbox, recipe.how.generation
     exam = evaluate.exam_problems(recipe.evaluate)
     sitting = evaluate.stage(
         BEFORE,
@@ -66,9 +64,10 @@ def examination(recipe: Recipe) -> Pipeline:
         trained=None,
         sandbox=recipe.sandbox,
         seed=recipe.run.seed,
-        workers=workers,
+        runtime=runtime,
+        how=how,
         part_cases=recipe.how.part_problems,
-        notes=partial(_isolation, recipe.sandbox),
+        notes=partial(isolation, recipe.sandbox),
     )
     return Pipeline(Path(recipe.run.directory), (evaluate.exam_stage(exam), sitting))
 
@@ -83,8 +82,6 @@ def _teacher(recipe: Recipe) -> MapStage:
     if not isinstance(teacher, ModelTeacher):
         return sample.reference_stage(TEACHER)
     known = revision(teacher.engine, teacher.model)
-    return sample.stage(TEACHER, "teacher", teacher.sample, teacher.engine, teacher.model, known, recipe.run.seed, recipe.how.part_problems)
-
-
-def _isolation(config: SandboxConfig) -> Json:
-    return isolation_notes(config)
+    return sample.stage(
+        TEACHER, "teacher", teacher.sample, teacher.engine, teacher.model, known, recipe.run.seed, recipe.how.generation, recipe.how.part_problems
+    )

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rrtf.engine.tables import disk_error
 from rrtf.errors import RecipeError
-from rrtf.generation import GeneratorConfig, TransformersConfig
+from rrtf.generation import GenerationHow, GeneratorConfig, TransformersConfig
 from rrtf.prompting import FormatName
 from rrtf.ranking import RankingConfig
-from rrtf.sandbox import ProcessConfig, SandboxConfig
+from rrtf.sandbox import ProcessConfig, SandboxConfig, SandboxRuntime
 from rrtf.stages.curate import ProblemsConfig
 from rrtf.stages.evaluate import EvaluateConfig
 from rrtf.stages.sample import SampleConfig
@@ -80,15 +80,17 @@ TeacherConfig = Annotated[ReferenceTeacher | ModelTeacher, Field(discriminator="
 
 
 class HowConfig(BaseModel):
-    """How to compute. Nothing here can change a result, so nothing here makes a stage run again; an engine's own `how` is like it."""
+    """How to compute. Nothing here can change a result, so nothing here makes a stage run again."""
 
     model_config = _CONFIG
-    judge_workers: int = Field(default=0, ge=0)
-    """Programs judged at once; 0 means one per processor."""
     processes: int = Field(default=1, ge=1)
     """Worker processes per stage; each loads its own model."""
     part_problems: int = Field(default=64, ge=1)
     """Problems in one part of an artefact: what a kill can cost."""
+    sandbox: SandboxRuntime = SandboxRuntime()
+    """Programs judged at once, and how much isolation is insisted on."""
+    generation: GenerationHow = GenerationHow()
+    """Batches and threads of the model engine."""
     training: TrainHow = TrainHow()
     """Micro-batches, device and checkpoints of the trainer."""
 

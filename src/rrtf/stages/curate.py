@@ -14,16 +14,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from rrtf.answering import reference_response
 from rrtf.benchmarks import open_benchmark
 from rrtf.engine.stage import Failure, MapStage, Opener, Task, Work
 from rrtf.errors import DataError
 from rrtf.formats import read_problems
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import CURATE, Curation
-from rrtf.protocols import Sandbox
+from rrtf.judging import Judge, open_judge
 from rrtf.records import Outcome, Problem
-from rrtf.sandbox import SandboxConfig, open_sandbox
-from rrtf.sandbox.harness import Answer, JudgingFailure, judge_many
+from rrtf.sandbox import SandboxConfig, SandboxRuntime
+from rrtf.sandbox.harness import JudgingFailure
 
 
 class ProblemsConfig(BaseModel):
@@ -48,7 +49,7 @@ def training_problems(config: ProblemsConfig) -> list[Problem]:
     return chosen
 
 
-def stage(config: ProblemsConfig, sandbox: SandboxConfig, workers: int, exam: Sequence[Problem]) -> MapStage:
+def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem]) -> MapStage:
     """The stage. `exam` holds the problems that will be examined, which must not be learned from."""
     problems = training_problems(config)
     identity: Json = {
@@ -65,31 +66,33 @@ def stage(config: ProblemsConfig, sandbox: SandboxConfig, workers: int, exam: Se
         key=lambda row: row.problem.id,
         order=lambda row: (),
         identity=identity,
-        open=partial(_open, config, sandbox, workers, exam),
+        open=partial(_open, config, sandbox, runtime, exam),
         expected=lambda case: sum(problem.reference is not None for problem in problems),
         unit="references",
         summarize=_summary,
     )
 
 
-def _open(config: ProblemsConfig, sandbox: SandboxConfig, workers: int, exam: Sequence[Problem], inputs: Mapping[str, Path]) -> Opener:
-    return partial(_opened, config, sandbox, workers, exam)
+def _open(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem], inputs: Mapping[str, Path]) -> Opener:
+    return partial(_opened, config, sandbox, runtime, exam)
 
 
 @contextmanager
-def _opened(config: ProblemsConfig, sandbox: SandboxConfig, workers: int, exam: Sequence[Problem]) -> Generator[Work]:
-    with open_sandbox(sandbox, workers=workers) as box:
-        yield partial(_work, config, box, exam)
+def _opened(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem]) -> Generator[Work]:
+    with open_judge(sandbox, runtime) as judge:
+        yield partial(_work, config, judge, exam)
 
 
-def _work(config: ProblemsConfig, box: Sandbox, exam: Sequence[Problem], task: Task) -> Iterator[Curation | Failure]:
+def _work(config: ProblemsConfig, judge: Judge, exam: Sequence[Problem], task: Task) -> Iterator[Curation | Failure]:
     problems = training_problems(config)
     examined = {_question(problem): problem.name for problem in exam}
     failing: dict[str, str] = {}
-    answers = [Answer(problem, problem.id, problem.reference) for problem in problems if problem.reference is not None]
-    for verdict in judge_many(answers, box):
+    unjudged: set[str] = set()
+    answers = [(problem, reference_response(problem)) for problem in problems if problem.reference is not None]
+    for verdict in judge(answers):
         task.tick(1)
         if isinstance(verdict, JudgingFailure):
+            unjudged.add(verdict.problem_id)
             yield Failure(verdict.problem_id, verdict.reason)
         elif verdict.outcome is not Outcome.PASSED:
             failing[verdict.problem_id] = verdict.cause
@@ -107,7 +110,8 @@ def _work(config: ProblemsConfig, box: Sandbox, exam: Sequence[Problem], task: T
             reason = f"it is {examined[_question(problem)]} of the examination"
         elif problem.id in failing:
             reason = f"its reference fails: {failing[problem.id]}"
-        if problem.id not in seen:
+        # A reference that could not be judged, for reasons of ours, says nothing about its problem: the next run decides.
+        if problem.id not in seen | unjudged:
             seen.add(problem.id)
             yield Curation(problem, reason)
 

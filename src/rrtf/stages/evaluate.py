@@ -18,15 +18,15 @@ from rrtf.benchmarks import open_benchmark
 from rrtf.benchmarks.results import summary
 from rrtf.engine import artifacts
 from rrtf.engine.stage import Case, Failure, MapStage, Opener, Task, Work
-from rrtf.generation import GeneratorConfig, open_generator
+from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import EXAM, ExamProblem, Graded, exam_problem
+from rrtf.judging import Judge, open_judge
 from rrtf.prompting import FormatName
 from rrtf.protocols import Generator as ModelGenerator
-from rrtf.protocols import Sandbox
 from rrtf.records import Author, Problem, Response
-from rrtf.sandbox import SandboxConfig, open_sandbox
-from rrtf.sandbox.harness import Answer, JudgingFailure, judge_many
+from rrtf.sandbox import SandboxConfig, SandboxRuntime
+from rrtf.sandbox.harness import JudgingFailure
 
 
 class DecodingConfig(BaseModel):
@@ -112,7 +112,8 @@ def stage(
     trained: str | None,
     sandbox: SandboxConfig,
     seed: int,
-    workers: int,
+    runtime: SandboxRuntime,
+    how: GenerationHow,
     part_cases: int,
     notes: Callable[[], Json],
 ) -> MapStage:
@@ -120,7 +121,7 @@ def stage(
     identity: Json = {
         "model": model or "trained",
         "revision": revision,
-        "engine": engine.model_dump(mode="json", exclude={"how"}),
+        "engine": engine.model_dump(mode="json"),
         "prompting": list(prompting),
         "decodings": {key: item.model_dump(mode="json", exclude={"n"}) for key, item in config.decodings.items()},
         "max_new_tokens": config.max_new_tokens,
@@ -136,7 +137,7 @@ def stage(
         order=lambda row: (row.prompting, row.decoding, row.response.index),
         identity=identity,
         extent={key: item.n for key, item in config.decodings.items()},
-        open=partial(_open, config, prompting, engine, model, trained, sandbox, seed, workers),
+        open=partial(_open, config, prompting, engine, model, trained, sandbox, seed, runtime, how),
         expected=partial(_expected, config, prompting),
         unit="answers",
         summarize=summary,
@@ -161,11 +162,12 @@ def _open(
     trained: str | None,
     sandbox: SandboxConfig,
     seed: int,
-    workers: int,
+    runtime: SandboxRuntime,
+    how: GenerationHow,
     inputs: Mapping[str, Path],
 ) -> Opener:
     weights = str(artifacts.outputs(inputs[trained])[0].parent) if trained else model or ""
-    return partial(_opened, config, prompting, engine, weights, trained, sandbox, seed, workers)
+    return partial(_opened, config, prompting, engine, weights, trained, sandbox, seed, runtime, how)
 
 
 @contextmanager
@@ -177,15 +179,16 @@ def _opened(
     trained: str | None,
     sandbox: SandboxConfig,
     seed: int,
-    workers: int,
+    runtime: SandboxRuntime,
+    how: GenerationHow,
 ) -> Generator[Work]:
-    with open_generator(engine, model) as generator, open_sandbox(sandbox, workers=workers) as box:
+    with open_generator(engine, model, how) as generator, open_judge(sandbox, runtime) as judge:
         author = Author("student", "trained" if trained else generator.model, generator.revision)
-        yield partial(_work, config, prompting, author, seed, generator, box)
+        yield partial(_work, config, prompting, author, seed, generator, judge)
 
 
 def _work(
-    config: EvaluateConfig, prompting: tuple[FormatName, ...], author: Author, seed: int, generator: ModelGenerator, box: Sandbox, task: Task
+    config: EvaluateConfig, prompting: tuple[FormatName, ...], author: Author, seed: int, generator: ModelGenerator, judge: Judge, task: Task
 ) -> Iterator[Graded | Failure]:
     exam = {case.key: exam_problem(case) for case in task.cases}
     problems: dict[str, Problem] = {key: row.problem for key, row in exam.items()}
@@ -206,7 +209,7 @@ def _work(
                 if missing := tuple(index for index in range(decoding.n) if index not in known):
                     wanted[key] = missing
             by_id = {answer.id: answer for answer in _ticking(answers(problems, wanted, author, how, seed, generator), task)}
-            for verdict in judge_many([Answer(problems[found.problem_id], found.id, found.code) for found in by_id.values()], box):
+            for verdict in judge([(problems[found.problem_id], found) for found in by_id.values()]):
                 if isinstance(verdict, JudgingFailure):
                     yield Failure(verdict.problem_id, verdict.reason)
                 else:

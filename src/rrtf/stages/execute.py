@@ -11,13 +11,13 @@ from pathlib import Path
 from rrtf.engine.stage import Failure, MapStage, Opener, Task, Work
 from rrtf.identity import Json
 from rrtf.joins import CURATE, EXECUTE, STUDENT, TEACHER, kept_problem, responses
-from rrtf.protocols import Sandbox
-from rrtf.records import Outcome, Verdict
-from rrtf.sandbox import SandboxConfig, open_sandbox
-from rrtf.sandbox.harness import Answer, JudgingFailure, judge_many
+from rrtf.judging import Judge, open_judge
+from rrtf.records import Outcome, Problem, Response, Verdict
+from rrtf.sandbox import SandboxConfig, SandboxRuntime
+from rrtf.sandbox.harness import JudgingFailure
 
 
-def stage(sandbox: SandboxConfig, workers: int, notes: Callable[[], Json], part_cases: int) -> MapStage:
+def stage(sandbox: SandboxConfig, runtime: SandboxRuntime, notes: Callable[[], Json], part_cases: int) -> MapStage:
     """The stage. `notes` says what is isolated on this machine."""
     return MapStage(
         name=EXECUTE,
@@ -27,7 +27,7 @@ def stage(sandbox: SandboxConfig, workers: int, notes: Callable[[], Json], part_
         key=lambda row: row.problem_id,
         order=lambda row: (row.response_id,),
         identity=sandbox.model_dump(mode="json"),
-        open=partial(_open, sandbox, workers),
+        open=partial(_open, sandbox, runtime),
         expected=lambda case: len(responses(case)),
         unit="programs",
         summarize=_summary,
@@ -36,18 +36,18 @@ def stage(sandbox: SandboxConfig, workers: int, notes: Callable[[], Json], part_
     )
 
 
-def _open(sandbox: SandboxConfig, workers: int, inputs: Mapping[str, Path]) -> Opener:
-    return partial(_opened, sandbox, workers)
+def _open(sandbox: SandboxConfig, runtime: SandboxRuntime, inputs: Mapping[str, Path]) -> Opener:
+    return partial(_opened, sandbox, runtime)
 
 
 @contextmanager
-def _opened(sandbox: SandboxConfig, workers: int) -> Generator[Work]:
-    with open_sandbox(sandbox, workers=workers) as box:
-        yield partial(_work, box)
+def _opened(sandbox: SandboxConfig, runtime: SandboxRuntime) -> Generator[Work]:
+    with open_judge(sandbox, runtime) as judge:
+        yield partial(_work, judge)
 
 
-def _work(box: Sandbox, task: Task) -> Iterator[Verdict | Failure]:
-    answers: list[Answer] = []
+def _work(judge: Judge, task: Task) -> Iterator[Verdict | Failure]:
+    answers: list[tuple[Problem, Response]] = []
     for case in task.cases:
         problem = kept_problem(case)
         if problem is None:
@@ -59,8 +59,8 @@ def _work(box: Sandbox, task: Task) -> Iterator[Verdict | Failure]:
                 task.tick(1)
                 yield known[response.id]
             else:
-                answers.append(Answer(problem, response.id, response.code))
-    for verdict in judge_many(answers, box):
+                answers.append((problem, response))
+    for verdict in judge(answers):
         task.tick(1)
         yield Failure(verdict.problem_id, verdict.reason) if isinstance(verdict, JudgingFailure) else verdict
 

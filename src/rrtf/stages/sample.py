@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rrtf.answering import Decoding, answers
-from rrtf.engine.stage import Case, Failure, MapStage, Opener, Task, Work
-from rrtf.generation import GeneratorConfig, open_generator
+from rrtf.answering import Decoding, answers, reference_response
+from rrtf.engine.stage import Failure, MapStage, Opener, Task, Work
+from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
 from rrtf.identity import Json
 from rrtf.joins import CURATE, kept_problem
 from rrtf.prompting import FormatName
@@ -46,14 +46,14 @@ class SampleConfig(BaseModel):
 
 
 def stage(
-    name: str, role: Role, config: SampleConfig, engine: GeneratorConfig, model: str, revision: str, seed: int, part_cases: int
+    name: str, role: Role, config: SampleConfig, engine: GeneratorConfig, model: str, revision: str, seed: int, how: GenerationHow, part_cases: int
 ) -> MapStage:
     """Answers of a model."""
     identity: Json = {
         "model": model,
         "revision": revision,
         "role": role,
-        "engine": engine.model_dump(mode="json", exclude={"how"}),
+        "engine": engine.model_dump(mode="json"),
         "sampling": config.model_dump(mode="json", exclude={"n"}),
         "seed": seed,
     }
@@ -66,7 +66,7 @@ def stage(
         order=lambda row: (row.index,),
         identity=identity,
         extent={"n": config.n},
-        open=partial(_open, role, config, engine, model, seed),
+        open=partial(_open, role, config, engine, model, seed, how),
         expected=lambda case: config.n if kept_problem(case) else 0,
         unit="answers",
         summarize=_summary,
@@ -92,13 +92,13 @@ def reference_stage(name: str) -> MapStage:
     )
 
 
-def _open(role: Role, config: SampleConfig, engine: GeneratorConfig, model: str, seed: int, inputs: Mapping[str, Path]) -> Opener:
-    return partial(_opened, role, config, engine, model, seed)
+def _open(role: Role, config: SampleConfig, engine: GeneratorConfig, model: str, seed: int, how: GenerationHow, inputs: Mapping[str, Path]) -> Opener:
+    return partial(_opened, role, config, engine, model, seed, how)
 
 
 @contextmanager
-def _opened(role: Role, config: SampleConfig, engine: GeneratorConfig, model: str, seed: int) -> Generator[Work]:
-    with open_generator(engine, model) as generator:
+def _opened(role: Role, config: SampleConfig, engine: GeneratorConfig, model: str, seed: int, how: GenerationHow) -> Generator[Work]:
+    with open_generator(engine, model, how) as generator:
         yield partial(_work, Author(role, generator.model, generator.revision), config, seed, generator)
 
 
@@ -130,13 +130,7 @@ def _reference_work(task: Task) -> Iterator[Response]:
         problem = kept_problem(case)
         task.tick(1)
         if problem is not None and problem.reference is not None:
-            yield _reference(case, problem)
-
-
-def _reference(case: Case, problem: Problem) -> Response:
-    code = problem.reference or ""
-    author = Author("reference", "reference", "")
-    return Response(problem_id=case.key, author=author, index=0, text=code, code=code, rule="reference", stop="stop", completion_tokens=0)
+            yield reference_response(problem)
 
 
 def _summary(rows: Iterator[Response]) -> Json:

@@ -20,6 +20,7 @@ from rrtf.training import METRICS_FILE, MODEL_FOLDER, TrainConfig, TrainHow, Tra
 if TYPE_CHECKING:
     from rrtf.training.loop import StepReport
 
+
 def stage(config: TrainConfig, how: TrainHow, prompting: FormatName, model: str, revision: str, seed: int) -> FoldStage:
     """The stage. `seed` is the run's; the config's own is mixed in."""
     seeded = config.model_copy(update={"seed": derive_seed(seed, config.seed)})
