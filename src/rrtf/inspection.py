@@ -92,9 +92,9 @@ def explain_problem(directory: Path, name: str) -> Iterator[str]:
 
 def check_machine(*, only_sandbox: bool, require: str | None) -> Iterator[str]:
     """What this machine offers: sandbox isolation first, then engines. Raises `SandboxError` when `require` is not met."""
-    from rrtf.sandbox import ProcessConfig, open_sandbox
+    from rrtf.sandbox import SandboxRuntime, open_sandbox
 
-    with open_sandbox(ProcessConfig(), workers=1) as box:
+    with open_sandbox(runtime=SandboxRuntime(workers=1)) as box:
         isolation = box.isolation()
     yield f"isolated:     {', '.join(isolation.granted) or 'nothing'}"
     yield f"not isolated: {', '.join(isolation.missing) or 'nothing is missing'}"
@@ -115,12 +115,12 @@ def check_machine(*, only_sandbox: bool, require: str | None) -> Iterator[str]:
 def check_problems(path: Path) -> Iterator[str]:
     """Findings about a problem file, one line each, and a closing line. Raises `DataError` when problems should be dropped."""
     from rrtf.formats import read_problems
-    from rrtf.quality import check_problem
-    from rrtf.sandbox import ProcessConfig, open_sandbox
+    from rrtf.quality.fitness import check_problem
+    from rrtf.sandbox import open_sandbox
 
     problems = read_problems(path)
     bad: list[str] = []
-    with open_sandbox(ProcessConfig(), workers=os.cpu_count() or 1) as box:
+    with open_sandbox() as box:
         for problem in problems:
             findings = list(check_problem(problem, box))
             if findings:
