@@ -117,6 +117,8 @@ def _check_head(causal: PreTrainedModel, head: Head, probe: Group, device: torch
         ours = head.scale * ours.float()
         if head.softcap is not None:
             ours = head.softcap * torch.tanh(ours / head.softcap)
+    if not bool(own.isfinite().all()):
+        raise EngineError("The model's logits are not finite before training.", why="Its weights are damaged.", hint="Save or download the model again.")
     if own.shape != ours.shape or not torch.allclose(own, ours, rtol=1e-3, atol=1e-3 * float(own.abs().max())):
         raise EngineError(
             f"The logits of {type(causal).__name__} are not its head applied to its last hidden states.",
