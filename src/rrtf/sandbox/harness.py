@@ -158,14 +158,14 @@ def verdict_of(problem: Problem, execution: Execution, response_id: str) -> Verd
     if execution.load_error:
         return _verdict(problem, response_id, Outcome.RUNTIME_ERROR, _not_run(problem), f"before the tests: {execution.load_error}", execution)
     results = [_result(test, reply) for test, reply in zip(problem.tests, execution.replies, strict=True)]
-    statuses = tuple(status for status, _ in results)
+    statuses: tuple[TestStatus, ...] = tuple([status for status, _ in results])
     cause = next((f"test {number}: {why}" for number, (status, why) in enumerate(results) if status != "passed"), "")
     return _verdict(problem, response_id, _outcome(statuses), statuses, cause, execution)
 
 
 def _not_run(problem: Problem) -> tuple[TestStatus, ...]:
-    status: TestStatus = "not-run"
-    return (status,) * len(problem.tests)
+    statuses: list[TestStatus] = ["not-run" for _ in problem.tests]
+    return tuple(statuses)
 
 
 def _outcome(statuses: tuple[TestStatus, ...]) -> Outcome:

@@ -8,10 +8,14 @@ True) is reduced to the plain data it really holds, read through the methods of 
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
+import builtins
 import json
 import math
 from collections.abc import Callable, Iterable
 from typing import cast
+
+# The functions below keep these builtins, whatever a program does to the module of that name.
+__builtins__ = dict(vars(builtins))
 
 MAX_DEPTH = 200
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]

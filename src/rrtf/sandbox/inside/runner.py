@@ -27,6 +27,10 @@ from typing import NoReturn, cast
 
 from .encode import NotPlain, decode, encode
 
+# The functions below keep these, whatever a program does to the modules of those names.
+__builtins__ = dict(vars(builtins))
+_loads, _dumps = json.loads, json.dumps
+
 HEADER = struct.Struct("=cII")
 KEY_BYTES = 16
 MAX_VALUE = 4 << 20
@@ -53,10 +57,14 @@ class Task:
 
 
 def reporter(fd: int) -> Report:
-    """A function that writes one frame, holding on to everything it needs."""
-    write, pack = os.write, HEADER.pack
+    """A function that writes one frame, holding on to everything it needs. In a fork of the program that came back through our code it ends that process
+    instead.
+    """
+    write, pack, own_pid, leave, pid = os.write, HEADER.pack, os.getpid, os._exit, os.getpid()
 
     def report(kind: bytes, test: int = 0, payload: bytes = b"") -> None:
+        if own_pid() != pid:
+            leave(0)
         data = memoryview(pack(kind, test, len(payload)) + payload)
         while data:
             data = data[write(fd, data) :]
@@ -72,12 +80,12 @@ def describe(error: BaseException) -> tuple[str, str]:
         text = f"{names[0]}: {error}" if not isinstance(error, SystemExit) else f"SystemExit: {error.code!r}"
     except BaseException:
         names, text = ["Exception"], "an exception that cannot be shown"
-    return json.dumps(names[:20]), " ".join(text.split())[:400].encode("utf-8", "replace").decode()
+    return _dumps(names[:20]), " ".join(text.split())[:400].encode("utf-8", "replace").decode()
 
 
 def run(task: Task, report: Report, key_fd: int) -> NoReturn:
     """Run the task in this process, which does not return."""
-    leave, pid, own_pid = os._exit, os.getpid(), os.getpid
+    leave = os._exit
     code = _compile(task, report)
     if code is None:
         leave(0)
@@ -96,8 +104,6 @@ def run(task: Task, report: Report, key_fd: int) -> NoReturn:
         for number in range(task.start, task.stop):
             report(b"B", number)
             run_test(module.__dict__, task, number, report, key_fd)
-            if own_pid() != pid:  # a fork of the program came back through our code
-                leave(0)
     _flush()
     leave(0)
 
@@ -112,7 +118,6 @@ def _compile(task: Task, report: Report) -> types.CodeType | None:
 
 
 def _load(code: types.CodeType, namespace: Namespace, task: Task, report: Report) -> bool:
-    pid = os.getpid()
     try:
         exec(code, namespace)
         problem = "" if task.entry_point is None or callable(namespace.get(task.entry_point)) else f"NameError: there is no function {task.entry_point}"
@@ -120,8 +125,6 @@ def _load(code: types.CodeType, namespace: Namespace, task: Task, report: Report
         problem = "memory: " + describe(error)[1]
     except BaseException as error:
         problem = describe(error)[1]
-    if os.getpid() != pid:
-        os._exit(0)
     report(b"N" if problem else b"L", 0, problem.encode())
     return not problem
 
@@ -138,15 +141,15 @@ def _raised(report: Report, number: int, error: BaseException, *, status: str = 
 def _run_call(namespace: Namespace, task: Task, number: int, report: Report, key_fd: int) -> None:
     del key_fd
     test = task.tests[number]
-    arguments = cast("list[object]", decode(json.loads(test["args"])))
-    keywords = cast("dict[str, object]", decode(json.loads(test["kwargs"])))
+    arguments = cast("list[object]", decode(_loads(test["args"])))
+    keywords = cast("dict[str, object]", decode(_loads(test["kwargs"])))
     try:
         value = cast("Callable[..., object]", namespace[cast("str", task.entry_point)])(*arguments, **keywords)
     except BaseException as error:
         _raised(report, number, error)
         return
     try:
-        text = json.dumps(encode(value), sort_keys=True, separators=(",", ":")).encode()
+        text = _dumps(encode(value), sort_keys=True, separators=(",", ":")).encode()
     except (NotPlain, RecursionError) as error:
         _ended(report, number, "wrong", "[]", f"returned {str(error) or 'a value that is nested too deep'}")
     except MemoryError as error:
@@ -162,16 +165,18 @@ def _run_call(namespace: Namespace, task: Task, number: int, report: Report, key
 
 def _run_assert(namespace: Namespace, task: Task, number: int, report: Report, key_fd: int) -> None:
     read = os.read
+    failure: BaseException | None = None
     try:
         code = compile(task.tests[number]["code"], TEST_FILE, "exec", dont_inherit=True)
-        names = _test_names(namespace, task)
-        exec(code, names)
-    except AssertionError as error:
-        _raised(report, number, error, status="wrong" if _innermost_file(error) == TEST_FILE else "raised")
-    except BaseException as error:
-        _raised(report, number, error)
+        exec(code, _test_names(namespace, task))
+    except BaseException as error:  # whatever the program raises is data
+        failure = error
+    key = read(key_fd, KEY_BYTES)  # there is one for each test, so it is taken in any case
+    if failure is None:
+        report(b"V", number, key)
     else:
-        report(b"V", number, read(key_fd, KEY_BYTES))
+        wrong = isinstance(failure, AssertionError) and _innermost_file(failure) == TEST_FILE
+        _raised(report, number, failure, status="wrong" if wrong else "raised")
 
 
 def _test_names(namespace: Namespace, task: Task) -> Namespace:
@@ -239,7 +244,6 @@ def _run_main(code: types.CodeType, namespace: Namespace, number: int, report: R
     import atexit
     import threading
 
-    pid = os.getpid()
     failed: BaseException | None = None
     try:
         exec(code, namespace)
@@ -256,8 +260,6 @@ def _run_main(code: types.CodeType, namespace: Namespace, number: int, report: R
     except BaseException as error:
         failed = failed or error
     _flush()
-    if os.getpid() != pid:
-        os._exit(0)
     if failed is None:
         report(b"V", number)
     else:

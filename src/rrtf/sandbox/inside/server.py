@@ -21,10 +21,8 @@ from . import isolate, kernel, supervise
 
 _LENGTH = struct.Struct("=I")
 _WARM = (
-    "abc", "atexit", "bisect", "collections", "collections.abc", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq",
-    "encodings.idna", "io",
-    "itertools",
-    "json", "math", "operator", "queue", "random", "re", "string", "threading", "time", "typing",
+    "abc", "atexit", "bisect", "collections", "collections.abc", "copy", "dataclasses", "datetime", "decimal", "encodings.idna", "enum", "fractions",
+    "functools", "hashlib", "heapq", "io", "itertools", "json", "math", "operator", "queue", "random", "re", "string", "threading", "time", "typing",
 )  # fmt: skip
 """Modules that programs often import, loaded once."""
 _TRUSTED = ("builtins", "math", "operator", "copy", "collections", "itertools", "functools", "re", "random", "string")

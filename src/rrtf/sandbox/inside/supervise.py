@@ -109,9 +109,8 @@ class Supervisor:
             tmp = isolate.program_tmp(self.world, int(limits["file_mb"]))
         except OSError as error:
             raise Failure(f"no temporary directory for the program: {error}") from error
-        keys = os.urandom(runner.KEY_BYTES * (task.stop - task.start))
         try:
-            pid, pipes = self._start(task, tmp, limits, cpu_left, keys)
+            pid, pipes, keys = self._start(task, tmp, limits, cpu_left)
             run = Run()
             try:
                 self._watch(pid, pipes, task, limits, cpu_left, wall_left, keys, run)
@@ -128,7 +127,7 @@ class Supervisor:
             run.ended_by, run.detail = "timeout", f"more than {limits['cpu_seconds']:g} s of processor time"
         return run
 
-    def _start(self, task: runner.Task, tmp: str, limits: dict[str, float], cpu_left: float, keys: bytes) -> tuple[int, _Pipes]:
+    def _start(self, task: runner.Task, tmp: str, limits: dict[str, float], cpu_left: float) -> tuple[int, _Pipes, bytes]:
         try:
             if self.world.program_pids:
                 isolate.new_pid_namespace()
@@ -136,18 +135,20 @@ class Supervisor:
                     isolate.new_ipc_namespace()
             (report_r, report_w), (out_r, out_w), (err_r, err_w), (key_r, key_w) = os.pipe(), os.pipe(), os.pipe(), os.pipe()
             stdin = _stdin(task.tests[task.start].get("stdin")) if task.tests else _stdin(None)
-            os.write(key_w, keys)
-            os.close(key_w)
             pid = os.fork()
         except OSError as error:
             raise Failure(f"no process for the program: {error}") from error
         if pid == 0:
             _become_program(self.world, task, confine.Streams(stdin, out_w, err_w, report_w, key_r), tmp, limits, cpu_left)
-        for fd in (report_w, out_w, err_w, key_r, stdin):
+        # Made only now: a fork has a copy of our memory, our variables included.
+        keys = os.urandom(runner.KEY_BYTES * (task.stop - task.start))
+        os.set_blocking(key_w, False)
+        os.write(key_w, keys)
+        for fd in (report_w, out_w, err_w, key_r, key_w, stdin):
             os.close(fd)
         for fd in (report_r, out_r, err_r):
             os.set_blocking(fd, False)
-        return pid, _Pipes(report_r, out_r, err_r)
+        return pid, _Pipes(report_r, out_r, err_r), keys
 
     def _watch(self, pid: int, pipes: _Pipes, task: runner.Task, limits: dict[str, float], cpu_left: float, wall_left: float, keys: bytes, run: Run) -> None:
         """Follow the program until its first process ends, a limit is passed, or it has nothing left to do."""

@@ -15,7 +15,8 @@ from . import kernel
 
 OLD = "/.old"
 PACKAGES = "/packages"
-_SYSTEM = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+_SYSTEM = ("/lib32", "/lib64", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+_LIBRARIES = ("/lib", "/usr/lib")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _USERS = "sandbox:x:1000:1000::/tmp:/nonexistent\n"
 
@@ -54,8 +55,13 @@ def build(packages: list[str]) -> None:
 
 def _wanted() -> list[str]:
     """Existing paths that the interpreter needs, parents before children and none twice."""
-    executable = os.path.realpath(sys.executable)
-    candidates = [*_SYSTEM, *sys.path, os.path.join(sys.base_prefix, "lib"), executable]
+    candidates = [*_SYSTEM, *sys.path, os.path.realpath(sys.executable)]
+    for folder in _LIBRARIES:
+        # Where libraries have a folder for each processor, that is all we need; what else lies in /usr/lib may be anything.
+        own = [OLD + folder] if os.path.islink(OLD + folder) else glob.glob(f"{OLD}{folder}/*-linux-*")
+        candidates += [path[len(OLD) :] for path in own or [OLD + folder]]
+    own = os.path.join(sys.base_prefix, "lib")
+    candidates += [path[len(OLD) :] for path in glob.glob(f"{OLD}{own}/libpython*")] if own in ("/usr/lib", "/usr/local/lib") else [own]
     chosen: list[str] = []
     for path in sorted(set(candidates)):
         if path.startswith("/") and os.path.lexists(OLD + path) and not any(path.startswith(parent + "/") for parent in chosen):

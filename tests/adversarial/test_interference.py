@@ -1,0 +1,150 @@
+"""Programs that want the next program to notice them, or to outlive their own end."""
+
+# ruff: noqa: E501 - hostile programs on one line each
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+from programs import ADD, RIGHT, answer, still_fair, verdict
+
+from rrtf.records import Outcome
+
+
+def processes() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def leave(sandbox, code: str) -> None:
+    result = verdict(sandbox, ADD, code + "\n" + RIGHT["add"])
+    assert result.outcome is Outcome.PASSED, result
+
+
+def test_files_are_gone(sandbox):
+    leave(
+        sandbox, "import os, tempfile\nopen('here', 'w').write('x')\nopen(os.path.join(tempfile.gettempdir(), 'there'), 'w').write('x')\nos.makedirs('a/b/c')"
+    )
+    assert answer(sandbox, "return os.listdir('.')", head="import os") == []
+
+
+def test_files_that_resist_are_gone(sandbox):
+    leave(sandbox, "import os\nos.makedirs('locked/in')\nopen('locked/in/x', 'w')\nos.chmod('locked/in', 0)\nos.chmod('locked', 0)\nos.symlink('/', 'root')")
+    assert answer(sandbox, "return os.listdir('.')", head="import os") == []
+
+
+def test_a_deleted_temporary_directory_is_back(sandbox):
+    leave(sandbox, "import os, shutil\nshutil.rmtree(os.getcwd(), ignore_errors=True)\nos.chdir('/')")
+    assert answer(sandbox, "open('x', 'w').close()\nreturn os.listdir('.')", head="import os") == ["x"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "import builtins; builtins.len = lambda x: 0",
+        "import math; math.pi = 3",
+        "import json; json.dumps = None",
+        "import sys; sys.modules['os'] = None; sys.path.clear()",
+        "import sys; sys.setrecursionlimit(50)",
+        "import os; os.environ['PYTHONHASHSEED'] = '1'; os.environ['EVIL'] = '1'",
+        "import os; os.umask(0o777); os.chdir('/')",
+        "import signal; signal.signal(signal.SIGALRM, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 0.05)",
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))",
+        "import random; random.seed(7)",
+        "import gc; gc.disable()",
+        "import time; time.sleep = None",
+        "import os; os.nice(19)",
+        "import sys; sys.stdout.close(); sys.stdin.close()",
+    ],
+)
+def test_state_of_the_interpreter_is_not_passed_on(sandbox, change):
+    probe = (
+        "return len('ab'), math.pi, json.dumps([1]), sys.getrecursionlimit(), 'EVIL' in os.environ, os.getcwd() == '/', signal.getsignal(signal.SIGALRM) == 0,"
+        " resource.getrlimit(resource.RLIMIT_NOFILE)[0], random.random(), gc.isenabled(), time.sleep(0), os.nice(0)"
+    )
+    head = "import math, json, sys, os, signal, resource, random, gc, time"
+    before = answer(sandbox, probe, head=head)
+    verdict(sandbox, ADD, change + "\n" + RIGHT["add"])  # what it does to itself is its own affair
+    assert answer(sandbox, probe, head=head) == before
+
+
+DAEMON = """
+import os, time, signal
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(n, signal.SIG_IGN)
+        for fd in range(256):
+            try: os.close(fd)
+            except OSError: pass
+        time.sleep(300)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_daemons_do_not_survive(sandbox):
+    before = processes()
+    leave(sandbox, DAEMON)
+    still_fair(sandbox)
+    assert processes() <= before
+
+
+def test_daemons_that_keep_our_pipes_open_do_not_delay_us(sandbox):
+    before = processes()
+    result = verdict(sandbox, ADD, "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(300)\n" + RIGHT["add"])
+    assert result.outcome is Outcome.PASSED
+    assert result.wall_seconds < 200
+    assert processes() <= before
+
+
+def test_threads_do_not_survive_or_delay(sandbox):
+    leave(sandbox, "import threading, time\nthreading.Thread(target=time.sleep, args=(300,)).start()")
+
+
+def test_mounts_and_temporary_directories_do_not_pile_up(full):
+    (worker,) = psutil.Process().children()[:1]
+    places = [Path(f"/proc/{child.pid}/mountinfo") for child in (worker, *worker.children(recursive=True))]
+    readable = [place for place in places if os.access(place, os.R_OK)]
+
+    def mounts() -> int:
+        return sum(len(place.read_text().splitlines()) for place in readable)
+
+    before = mounts()
+    for _ in range(5):
+        leave(full, "open('x', 'w').write('x')")
+    assert mounts() == before
+
+
+def test_descriptors_of_the_worker_do_not_pile_up(sandbox):
+    def count() -> int:
+        total = 0
+        for pid in processes():
+            try:
+                total += len(list(Path(f"/proc/{pid}/fd").iterdir()))
+            except OSError:
+                continue
+        return total
+
+    leave(sandbox, "")
+    before = count()
+    for _ in range(5):
+        leave(sandbox, "import os\nos.fork()")
+        verdict(sandbox, ADD, "import os\nos._exit(1)")
+    assert count() == before
+
+
+def test_system_v_shared_memory_does_not_reach_the_next_program(full):
+    make = "import ctypes\nid = ctypes.CDLL(None).shmget(0x5252, 4096, 0o1666)"
+    leave(full, make)
+    assert answer(full, "return ctypes.CDLL(None).shmget(0x5252, 4096, 0o666)", head="import ctypes") == -1
+
+
+def test_posix_shared_memory_does_not_reach_the_next_program(full):
+    leave(
+        full,
+        "from multiprocessing import shared_memory, resource_tracker\nresource_tracker.register = lambda *a: None\ntry:\n    s = shared_memory.SharedMemory('left', True, 4096)\nexcept ImportError:\n    pass",
+    )
+    assert answer(full, "return os.listdir('/dev/shm/')", head="import os") == []

@@ -1,0 +1,191 @@
+# ruff: noqa: E501 - programs on one line each
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+
+import pytest
+
+from rrtf.errors import DataError, SandboxFailure
+from rrtf.protocols import Execution, Isolation, Reply
+from rrtf.records import AssertTest, Author, CallTest, IOTest, Limits, Outcome, Problem, Response
+from rrtf.sandbox.harness import JudgingFailure, judge, judge_many, program_of
+
+ME = Author("reference", "reference", "")
+
+
+class Scripted:
+    """A sandbox that answers from a list: executions, or failures to raise."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.programs = []
+
+    def run(self, program):
+        self.programs.append(program)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def isolation(self):
+        return Isolation((), ())
+
+    def close(self):
+        pass
+
+
+def problem(*tests, name="p", entry="f"):
+    return Problem(name=name, instruction="", prompt="", entry_point=entry, tests=tests)
+
+
+def ran(*replies, cpu=0.1, wall=0.1, **other):
+    return Execution(**{"compile_error": "", "load_error": "", "stdout": "", "stderr": ""} | other, replies=replies, cpu_seconds=cpu, wall_seconds=wall, peak_mb=9.0)
+
+
+def response(code, index=0, problem_id="p"):
+    return Response(problem_id=problem_id, author=ME, index=index, text=code or "", code=code, rule="no code fence", stop="stop", completion_tokens=1)
+
+
+THREE = problem(CallTest("[1]", "1"), CallTest("[2]", "2"), CallTest("[3]", "3"))
+OK = [Reply("passed", str(n)) for n in (1, 2, 3)]
+WRONG = Reply("passed", "9")
+
+
+@pytest.mark.parametrize(
+    ("replies", "outcome", "tests"),
+    [
+        (OK, Outcome.PASSED, ("passed",) * 3),
+        ([OK[0], WRONG, WRONG], Outcome.PARTIAL, ("passed", "wrong", "wrong")),
+        ([WRONG] * 3, Outcome.PARTIAL, ("wrong",) * 3),
+        ([WRONG, WRONG, Reply("raised", "[]", "ValueError: x")], Outcome.RUNTIME_ERROR, ("wrong", "wrong", "raised")),
+        ([OK[0], Reply("crashed", "", "signal 11"), Reply("not-run")], Outcome.PARTIAL, ("passed", "crashed", "not-run")),
+        ([Reply("memory", "", "MemoryError"), Reply("not-run"), Reply("not-run")], Outcome.RUNTIME_ERROR, ("memory", "not-run", "not-run")),
+        ([Reply("timeout", "", "5 s"), Reply("not-run"), Reply("not-run")], Outcome.RUNTIME_ERROR, ("timeout", "not-run", "not-run")),
+    ],
+)
+def test_outcomes(replies, outcome, tests):
+    verdict = judge(THREE, "x", Scripted(ran(*replies)))
+    assert (verdict.outcome, verdict.tests) == (outcome, tests)
+    assert verdict.passed == tests.count("passed")
+    assert verdict.total == 3
+    assert bool(verdict.cause) == (outcome is not Outcome.PASSED)
+
+
+def test_the_cause_names_the_first_trouble_with_both_values():
+    verdict = judge(THREE, "x", Scripted(ran(OK[0], Reply("passed", "[7]"), WRONG)))
+    assert verdict.cause == "test 1: returned [7], expected 2"
+
+
+def test_compile_and_load_errors():
+    verdict = judge(THREE, "x", Scripted(ran(compile_error="SyntaxError: no")))
+    assert (verdict.outcome, verdict.tests, verdict.cause) == (Outcome.COMPILE_ERROR, ("not-run",) * 3, "SyntaxError: no")
+    verdict = judge(THREE, "x", Scripted(ran(load_error="ImportError: no")))
+    assert (verdict.outcome, verdict.tests) == (Outcome.RUNTIME_ERROR, ("not-run",) * 3)
+    assert "ImportError: no" in verdict.cause
+
+
+def test_no_code_is_a_compile_error_without_running_anything():
+    sandbox = Scripted()
+    verdict = judge(THREE, None, sandbox, response_id="r", without="nothing found")
+    assert (verdict.outcome, verdict.cause, verdict.response_id) == (Outcome.COMPILE_ERROR, "nothing found", "r")
+    assert sandbox.programs == []
+
+
+def test_expected_exceptions():
+    p = problem(CallTest("[]", None, raises="ValueError"))
+    assert judge(p, "x", Scripted(ran(Reply("raised", json.dumps(["JSONDecodeError", "ValueError", "Exception"]), "e")))).outcome is Outcome.PASSED
+    assert judge(p, "x", Scripted(ran(Reply("raised", '["KeyError"]', "KeyError: 1")))).tests == ("raised",)
+    assert judge(p, "x", Scripted(ran(Reply("passed", "null")))).tests == ("wrong",)
+    assert judge(p, "x", Scripted(ran(Reply("raised", "{", "odd")))).tests == ("raised",)
+    assert judge(p, "x", Scripted(ran(Reply("crashed", "", "odd")))).tests == ("crashed",)
+
+
+def test_printed_output_is_compared_outside():
+    p = problem(IOTest("1", "a\nb\n"), entry=None)
+    assert judge(p, "x", Scripted(ran(Reply("passed", "a \nb")))).outcome is Outcome.PASSED
+    assert "expected" in judge(p, "x", Scripted(ran(Reply("passed", "a")))).cause
+
+
+def test_room_is_made_for_long_expected_output():
+    program = program_of(problem(IOTest("", "x" * 1_000_000), entry=None), "x", Limits(output_kb=16))
+    assert program.limits.output_kb * 1024 > 1_000_000
+
+
+def test_failures_are_retried_then_raised():
+    assert judge(THREE, "x", Scripted(SandboxFailure("a"), SandboxFailure("b"), ran(*OK))).outcome is Outcome.PASSED
+    with pytest.raises(SandboxFailure, match=r"3 times.*no room"):
+        judge(THREE, "x", Scripted(*[SandboxFailure("no room")] * 3))
+
+
+TIMEOUT = (Reply("timeout", "", "t"), Reply("not-run"), Reply("not-run"))
+
+
+def test_a_timeout_under_load_is_judged_again_with_more_patience():
+    sandbox = Scripted(ran(*TIMEOUT, cpu=5.0, wall=12.0), ran(*OK))
+    assert judge(THREE, "x", sandbox).outcome is Outcome.PASSED
+    first, second = sandbox.programs
+    assert second.limits == dataclasses.replace(first.limits, wall_seconds=first.limits.wall_seconds * 4)
+    load = ran(load_error="timeout: more than 30 s of wall time", cpu=0.1, wall=30.0)
+    assert judge(THREE, "x", Scripted(load, ran(*OK))).outcome is Outcome.PASSED
+
+
+def test_a_timeout_with_a_processor_to_itself_is_final():
+    assert judge(THREE, "x", Scripted(ran(*TIMEOUT, cpu=5.0, wall=5.1))).tests == ("timeout", "not-run", "not-run")
+
+
+def test_a_second_timeout_is_final():
+    assert judge(THREE, "x", Scripted(*[ran(*TIMEOUT, cpu=5.0, wall=12.0)] * 2)).outcome is Outcome.RUNTIME_ERROR
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        problem(CallTest("[]", "1"), IOTest("", "")),
+        problem(CallTest("[]", "1"), entry=None),
+        problem(AssertTest("assert (")),
+        problem(AssertTest("a\0b")),
+    ],
+)
+def test_problems_that_cannot_be_judged_are_data_errors(bad):
+    with pytest.raises(DataError):
+        judge(bad, "x", Scripted())
+
+
+def test_many_yields_verdicts_and_failures_apart_and_timeouts_last():
+    class ByCode(Scripted):
+        def run(self, program):
+            self.programs.append(program)
+            if program.source == "fails":
+                raise SandboxFailure("no")
+            if program.source == "slow" and program.limits.wall_seconds < 100:
+                return ran(*TIMEOUT, cpu=1.0, wall=9.0)
+            return ran(*OK)
+
+    items = [(THREE, response(code, index)) for index, code in enumerate(["slow", "fails", None, "fine", "slow", "fine"])]
+    sandbox = ByCode()
+    results = list(judge_many(iter(items), sandbox, threads=2))
+    assert Counter(type(result) for result in results)[JudgingFailure] == 1
+    failure = next(result for result in results if isinstance(result, JudgingFailure))
+    assert (failure.response_id, failure.attempts) == (items[1][1].id, 3)
+    verdicts = {result.response_id: result for result in results if not isinstance(result, JudgingFailure)}
+    assert {item[1].id for item in items} - set(verdicts) == {failure.response_id}
+    assert verdicts[items[2][1].id].outcome is Outcome.COMPILE_ERROR
+    assert "no code fence" in verdicts[items[2][1].id].cause
+    assert [result.response_id for result in results[-2:]] == [items[0][1].id, items[4][1].id]
+    assert verdicts[items[0][1].id].outcome is Outcome.PASSED
+
+
+def test_many_reads_its_items_as_it_goes():
+    read = []
+
+    def items():
+        for index in range(100):
+            read.append(index)
+            yield THREE, response("fine", index)
+
+    results = judge_many(items(), Scripted(*[ran(*OK)] * 100), threads=1)
+    next(results)
+    assert len(read) < 20
+    assert len(list(results)) == 99
