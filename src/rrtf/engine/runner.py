@@ -7,6 +7,7 @@ Not here: what stages do.
 from __future__ import annotations
 
 import itertools
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -322,7 +323,7 @@ def _known(folder: Path, stage: MapStage, identity: str) -> dict[str, list[Row]]
 def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -> Manifest:
     folder = pipeline.folder(stage.name)
     identity = _fingerprint(stage, inputs)
-    work = folder / f"work-{identity[:12]}"
+    work = folder / f".work-{identity[:12]}"
     artifacts.make_folder(work)
 
     def bar(label: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
@@ -330,12 +331,14 @@ def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -
 
     task = FoldTask(partial(cases, pipeline, stage), {name: pipeline.folder(name) for name in stage.reads}, work, bar, partial(rows, pipeline))
     summary = stage.work(task)
-    parts = tuple(Part(str(path.relative_to(folder)), 0, artifacts.file_digest(path)) for path in stage.outputs(work))
+    files = [path.relative_to(work) for path in stage.outputs(work)]
+    _publish(work, folder)
+    parts = tuple(Part(str(file), 0, artifacts.file_digest(folder / file)) for file in files)
     return Manifest(
         stage=stage.name,
         version=stage.version,
         fingerprint="",
-        digest=fingerprint([[Path(part.file).name, part.digest] for part in parts]),
+        digest=fingerprint([[part.file, part.digest] for part in parts]),
         identity=stage.identity,
         extent=None,
         inputs={},
@@ -346,3 +349,15 @@ def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -
         seconds=0.0,
         environment=artifacts.environment(),
     )
+
+
+def _publish(work: Path, folder: Path) -> None:
+    """Move finished work from its own folder to the stage's, in the place of what was there. Until the new manifest is written, there is none."""
+    (folder / artifacts.MANIFEST).unlink(missing_ok=True)
+    for path in work.iterdir():
+        place = folder / path.name
+        if place.is_dir():
+            shutil.rmtree(place)
+        path.replace(place)
+    for leftover in folder.glob(".work-*"):
+        shutil.rmtree(leftover)
