@@ -6,7 +6,9 @@ Not here: the configs themselves, which are defined beside the code that uses th
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -124,7 +126,7 @@ class Recipe(BaseModel):
 def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe; `overrides` are `key.path=value` with a TOML value or bare text. Raises `RecipeError`."""
     try:
-        data = cast("dict[str, Any]", tomllib.loads(path.read_text(encoding="utf-8")))
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RecipeError(f"There is no recipe {path}.", hint="Check the path; recipes/starter.toml is a good start.") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -146,22 +148,51 @@ def _validated(data: Mapping[str, Any], where: str) -> Recipe:
         return Recipe.model_validate(data)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
-        # Discriminated unions put the tag into the path; a user only knows keys.
-        loc = [str(part) for part in first["loc"]]
-        place = ".".join(part for number, part in enumerate(loc) if not _is_tag(loc, number, data))
+        place, context = _place(first["loc"]), first.get("ctx", {})
         if first["type"] == "extra_forbidden":
             raise _unknown_key(where, place) from error
-        raise RecipeError(
-            f"{where}: {place or 'the recipe'} is {first['input']!r}, and that does not fit: {first['msg'].lower()}.",
-            hint=f"See `rrtf explain {place}`." if place else "",
-        ) from error
+        if first["type"] == "missing":
+            raise RecipeError(f"{where}: {place} is missing.", hint=f"See `rrtf explain {place}`.") from error
+        if first["type"] == "union_tag_not_found":
+            choice = f"{place}.{context['discriminator'].strip(chr(39))}"
+            raise RecipeError(
+                f"{where}: {choice} is missing.", why=f"Without it the rest of {place} has no meaning.", hint=f"See `rrtf explain {choice}`."
+            ) from error
+        what = first["msg"].removeprefix("Value error, ")
+        what, value = what[:1].lower() + what[1:], _short(first["input"])
+        if first["type"] == "union_tag_invalid":
+            place = f"{place}.{context['discriminator'].strip(chr(39))}"
+            what, value = f"it can be {context['expected_tags']}", repr(context["tag"])
+        hint = f"See `rrtf explain {'.'.join(part for part in place.split('.') if not part.isdigit())}`." if place else ""
+        raise RecipeError(f"{where}: {place or 'the recipe'} is {value}, and that does not fit: {what}.", hint=hint) from error
 
 
-def _is_tag(loc: list[str], number: int, data: Mapping[str, Any]) -> bool:
-    here: Any = data
-    for part in loc[:number]:
-        here = cast("dict[str, Any]", here).get(part, here) if isinstance(here, dict) else here
-    return isinstance(here, dict) and loc[number] not in here and loc[number] in cast("dict[str, Any]", here).values()
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _place(loc: tuple[str | int, ...]) -> str:
+    """The keys of an error's place, as a user wrote them: pydantic adds the tag of each discriminated union."""
+    kind, tagged, names = cast("Any", Recipe), False, list[str]()
+    for part in loc:
+        if tagged:
+            kind, tagged = next((member for member in get_args(kind) if _bears(member, part)), None), False
+            continue
+        names.append(str(part))
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(part))
+            kind, tagged = (field.annotation, bool(field.discriminator)) if field else (None, False)
+            members = [member for member in get_args(kind) if member is not type(None)]
+            if not tagged and len(members) == 1 < len(get_args(kind)):
+                kind = members[0]  # `X | None` adds nothing to the place
+        else:
+            kind = next(reversed(get_args(kind)), None)  # of a dictionary its values, of a tuple its items
+    return ".".join(names)
+
+
+def _bears(member: Any, tag: str | int) -> bool:
+    return any(tag in get_args(field.annotation) for field in cast("type[BaseModel]", member).model_fields.values())
 
 
 def _unknown_key(where: str, place: str) -> RecipeError:
@@ -181,9 +212,10 @@ def _override(data: dict[str, Any], text: str) -> None:
     if not equals or not key.strip():
         raise RecipeError(f"--set {text!r} is not key=value.", hint="Write, for example, --set train.epochs=3.")
     try:
-        value: Any = tomllib.loads(f"value = {raw}")["value"]
+        parsed = tomllib.loads(f"value = {raw}")
     except tomllib.TOMLDecodeError:
-        value = raw  # bare text needs no quotes
+        parsed = {}
+    value: Any = parsed["value"] if len(parsed) == 1 else raw  # bare text needs no quotes
     here = data
     *path, last = key.strip().split(".")
     for part in path:
@@ -199,8 +231,13 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
     source = recipe.problems.source
     if source != "starter":
         recipe = recipe.model_copy(update={"problems": recipe.problems.model_copy(update={"source": _path(source, folder)})})
-    benchmarks = tuple(_path(name, folder) if name.endswith((".jsonl", ".parquet")) else name for name in recipe.evaluate.benchmarks)
+    benchmarks = tuple(_benchmark(name, folder) for name in recipe.evaluate.benchmarks)
     return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks})})
+
+
+def _benchmark(name: str, folder: Path) -> str:
+    kind, colon, file = name.rpartition(":")
+    return f"{kind}{colon}{_path(file, folder)}" if name.endswith((".jsonl", ".parquet")) else name
 
 
 def _path(name: str, folder: Path) -> str:
@@ -209,12 +246,16 @@ def _path(name: str, folder: Path) -> str:
 
 
 def freeze(recipe: Recipe, path: Path) -> None:
-    """Write the whole recipe, defaults included, as TOML."""
+    """Write the whole recipe, defaults included, as TOML: whole or not at all. Raises `DataError`."""
     data = cast("dict[str, Any]", _without_none(recipe.model_dump(mode="json")))
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(tomli_w.dumps(data), encoding="utf-8")
+        aside.write_text(tomli_w.dumps(data), encoding="utf-8")
+        aside.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise disk_error(path, error) from error
 
 
@@ -226,7 +267,8 @@ def _without_none(value: Any) -> Any:
 
 def documented() -> list[tuple[str, str]]:
     """Every key of a recipe with its documentation, in order."""
-    return list(_documented(Recipe, ""))
+    # The members of a union may share a key and its text.
+    return list(dict.fromkeys(_documented(Recipe, "")))
 
 
 def _documented(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, str]]:

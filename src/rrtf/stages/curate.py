@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from rrtf.answering import reference_response
 from rrtf.benchmarks import open_benchmark
@@ -34,7 +34,7 @@ class ProblemsConfig(BaseModel):
 
     source: str = "starter"
     """`starter` for the embedded problems, or the path of a JSONL or Parquet file in our format (`rrtf convert` makes one from MBPP or HumanEval)."""
-    limit: int | None = None
+    limit: int | None = Field(default=None, ge=1)
     """Use only the first so many training problems; none means all."""
     bad_reference: Literal["stop", "drop"] = "stop"
     """What to do when a reference solution fails its own tests: stop with a sentence, or drop the problem and count it."""

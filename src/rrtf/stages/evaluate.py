@@ -32,7 +32,7 @@ from rrtf.sandbox.harness import JudgingFailure
 class DecodingConfig(BaseModel):
     """One way of decoding in the examination."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     n: int = Field(default=1, ge=1)
     """Answers per problem; can be raised later at the price of the difference."""
@@ -47,17 +47,17 @@ class DecodingConfig(BaseModel):
 class EvaluateConfig(BaseModel):
     """The examination."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
-    benchmarks: tuple[str, ...] = ("starter", "humaneval")
+    benchmarks: tuple[str, ...] = Field(default=("starter", "humaneval"), min_length=1)
     """`starter` (its held-out split), `humaneval`, `mbpp`, or the path of a problem file (its `test` split)."""
-    decodings: dict[str, DecodingConfig] = {"greedy": DecodingConfig()}
+    decodings: dict[str, DecodingConfig] = Field(default={"greedy": DecodingConfig()}, min_length=1)
     """The decodings by name."""
-    before: tuple[FormatName, ...] = ("chat-prefill", "paper")
+    before: tuple[FormatName, ...] = Field(default=("chat-prefill", "paper"), min_length=1)
     """Prompt formats for the model before training; the best one counts as *before*."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Section 4.3."""
-    limit: int | None = None
+    limit: int | None = Field(default=None, ge=1)
     """Use only the first so many problems of each benchmark; for trying things out, since it changes the score."""
 
 

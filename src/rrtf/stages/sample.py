@@ -26,7 +26,7 @@ from rrtf.records import Author, Problem, Response, Role
 class SampleConfig(BaseModel):
     """How one author answers the training problems."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     n: int = Field(default=2, ge=1)
     """Answers per problem. The paper leaves the number open (3.4); it can be raised later at the price of the difference."""

@@ -12,7 +12,7 @@ Method = Literal["rrtf", "rrtf-bt", "sft"]
 class LoraConfig(BaseModel):
     """Train small adapters beside frozen weights; they are merged into the weights when the model is saved."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     rank: int = Field(default=16, ge=1)
     """Rank of each adapter."""
@@ -27,7 +27,7 @@ class LoraConfig(BaseModel):
 class TrainConfig(BaseModel):
     """What is learned, in which order and how fast. Two equal configs on equal data and machine give equal weights."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     method: Method = "rrtf"
     """`rrtf`: the paper's hinge on the ranking plus cross-entropy on teacher answers (section 3.4). `rrtf-bt`: the same with a smooth
@@ -68,7 +68,7 @@ class TrainConfig(BaseModel):
 class TrainHow(BaseModel):
     """How to compute it. Nothing here changes what is asked for; rounding and speed differ."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     device: str = "auto"
     """`auto`: a CUDA device where there is one, else the processor."""
