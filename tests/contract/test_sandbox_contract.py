@@ -17,9 +17,9 @@ from rrtf.sandbox.plain import PlainSandbox
 from rrtf.sandbox.process import ProcessSandbox
 
 BACKENDS = {
-    "process": lambda **options: ProcessSandbox(**options),
+    "process": ProcessSandbox,
     "process without namespaces": lambda **options: ProcessSandbox(namespaces=False, **options),
-    "plain": lambda **options: PlainSandbox(**options),
+    "plain": PlainSandbox,
 }
 LIMITS = Limits(cpu_seconds=3.0, wall_seconds=10.0, memory_mb=256, processes=16, file_mb=4, output_kb=8)
 
@@ -49,7 +49,10 @@ def test_calls_return_values(sandbox):
     assert 1 < execution.peak_mb < 256
 
 
-@pytest.mark.parametrize("value", [None, True, -3, 10**30, 1.5, float("inf"), "é\n\U0001f600", b"\0\xff", [1, [2]], (1, (2,)), {1, 2}, frozenset("ab"), {"a": 1}, {1: (2,)}, {"$set": 1}, 1j])
+@pytest.mark.parametrize(
+    "value",
+    [None, True, -3, 10**30, 1.5, float("inf"), "é\n\U0001f600", b"\0\xff", [1, [2]], (1, (2,)), {1, 2}, frozenset("ab"), {"a": 1}, {1: (2,)}, {"$set": 1}, 1j],
+)
 def test_values_survive_both_ways(sandbox, value):
     (reply,) = sandbox.run(call("def f(x):\n    return x", values.dumps([value]))).replies
     assert values.loads(reply.value) == value
@@ -90,7 +93,10 @@ def test_compile_and_load_errors(sandbox):
 
 
 def test_assertions_finish_fail_and_raise(sandbox):
-    tests = tuple(AssertTest(code) for code in ("assert f(1) == 2", "assert f(1) == 3, 'no'", "import nothing_of_the_kind", "def check(c):\n    assert c(2) == 3\ncheck(f)"))
+    tests = tuple(
+        AssertTest(code)
+        for code in ("assert f(1) == 2", "assert f(1) == 3, 'no'", "import nothing_of_the_kind", "def check(c):\n    assert c(2) == 3\ncheck(f)")
+    )
     execution = sandbox.run(Program("def f(x):\n    assert x >= 0\n    return x + 1", "f", (*tests, AssertTest("f(-1)")), LIMITS))
     assert [reply.status for reply in execution.replies] == ["passed", "wrong", "raised", "passed", "raised"]
 

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - programs and values on one line each
 from __future__ import annotations
 
 import json
@@ -17,7 +16,13 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 KEYS = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.tuples(st.integers(), st.text(max_size=2))
 PLAIN = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.sets(KEYS, max_size=4) | st.frozensets(KEYS, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.sets(KEYS, max_size=4)
+        | st.frozensets(KEYS, max_size=4)
+        | st.dictionaries(KEYS, inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -87,13 +92,32 @@ def test_the_inside_writes_values_as_the_outside_does(value):
     assert compare.same(value, inside.decode(values.encode(value)))
 
 
-@given(st.text(max_size=60) | st.recursive(st.none() | st.text(max_size=4) | st.integers(), lambda i: st.lists(i) | st.dictionaries(st.sampled_from(["$set", "$dict", "$float", "a"]), i)).map(json.dumps))
+@given(
+    st.text(max_size=60)
+    | st.recursive(
+        st.none() | st.text(max_size=4) | st.integers(), lambda i: st.lists(i) | st.dictionaries(st.sampled_from(["$set", "$dict", "$float", "a"]), i)
+    ).map(json.dumps)
+)
 def test_no_text_from_inside_breaks_the_comparison(text):
     assert compare.matches("[1,2]", text) in (True, False)
     assert isinstance(compare.shown(text), str)
 
 
-@pytest.mark.parametrize("text", ["[" * 4000, '{"$set":[[]]}', '{"$complex":[1e999999,"x"]}', '{"$complex":[' + "9" * 1000 + ",0]}", "9" * 4500, '{"$dict":[1]}', '{"$bytes":"zz"}', "", "nul", "NaN "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 4000,
+        '{"$set":[[]]}',
+        '{"$complex":[1e999999,"x"]}',
+        '{"$complex":[' + "9" * 1000 + ",0]}",
+        "9" * 4500,
+        '{"$dict":[1]}',
+        '{"$bytes":"zz"}',
+        "",
+        "nul",
+        "NaN ",
+    ],
+)
 def test_hostile_texts_do_not_match(text):
     assert not compare.matches("[1]", text)
 

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - programs on one line each
 from __future__ import annotations
 
 import dataclasses
@@ -41,7 +40,9 @@ def problem(*tests, name="p", entry="f"):
 
 
 def ran(*replies, cpu=0.1, wall=0.1, **other):
-    return Execution(**{"compile_error": "", "load_error": "", "stdout": "", "stderr": ""} | other, replies=replies, cpu_seconds=cpu, wall_seconds=wall, peak_mb=9.0)
+    return Execution(
+        **{"compile_error": "", "load_error": "", "stdout": "", "stderr": ""} | other, replies=replies, cpu_seconds=cpu, wall_seconds=wall, peak_mb=9.0
+    )
 
 
 def response(code, index=0, problem_id="p"):

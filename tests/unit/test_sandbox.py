@@ -1,6 +1,5 @@
 """The front door, the worker's failures, and what may be imported inside."""
 
-# ruff: noqa: E501 - programs on one line each
 from __future__ import annotations
 
 import ast
@@ -28,7 +27,12 @@ def test_config_is_chosen_by_its_backend():
     adapter = pydantic.TypeAdapter(SandboxConfig)
     assert isinstance(adapter.validate_python({"backend": "process"}), ProcessConfig)
     assert isinstance(adapter.validate_python({"backend": "plain", "limits": {"cpu_seconds": 1}}), PlainConfig)
-    for bad in ({"backend": "docker"}, {"backend": "process", "workers": 3}, {"backend": "plain", "limits": {"cpu_seconds": 0}}, {"backend": "plain", "limits": {"cores": 1}}):
+    for bad in (
+        {"backend": "docker"},
+        {"backend": "process", "workers": 3},
+        {"backend": "plain", "limits": {"cpu_seconds": 0}},
+        {"backend": "plain", "limits": {"cores": 1}},
+    ):
         with pytest.raises(pydantic.ValidationError):
             adapter.validate_python(bad)
 
@@ -92,7 +96,7 @@ def test_a_stopped_worker_is_a_failure_and_is_replaced(monkeypatch):
         for process in family:
             process.suspend()
         with pytest.raises(SandboxFailure, match="in time"):
-            sandbox.run(Program(ONE.source, "f", ONE.tests, Limits(wall_seconds=0.2)))
+            sandbox.run(Program(ONE.source, "f", ONE.tests, Limits(wall_seconds=0.05)))
         monkeypatch.undo()
         assert sandbox.run(ONE).replies[0].value == "1"
         assert all(not process.is_running() or process.status() == psutil.STATUS_ZOMBIE for process in family)
@@ -115,7 +119,13 @@ def test_the_inside_imports_only_the_standard_library():
     folder = Path(sandbox_package.__file__).parent / "inside"
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom) and not node.level
+                else []
+            )
             assert all(name.split(".")[0] in sys.stdlib_module_names for name in names), (path, names)
             assert not (isinstance(node, ast.ImportFrom) and node.level > 1), path
 

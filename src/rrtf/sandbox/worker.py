@@ -43,8 +43,10 @@ _ENVIRONMENT = {
 }
 _LENGTH = struct.Struct("=I")
 _START_SECONDS = 60.0
+_PATIENCE = 8.0
+"""How many wall limits a program may take on a machine that keeps it waiting for a processor; as in `inside.supervise`."""
 _GRACE_SECONDS = 60.0
-"""How much longer than the program's wall limit we wait for a reply. Long, because a loaded machine is no reason to call a worker dead."""
+"""How much longer than that we wait for a reply. Long, because a loaded machine is no reason to call a worker dead."""
 _MAX_REPLY = 256 << 20
 
 
@@ -92,7 +94,7 @@ class Worker:
         try:
             self._socket.settimeout(_GRACE_SECONDS)
             self._socket.sendall(_LENGTH.pack(len(body)) + body)
-            reply = self._receive(time.monotonic() + program.limits.wall_seconds + _GRACE_SECONDS)
+            reply = self._receive(time.monotonic() + _PATIENCE * program.limits.wall_seconds + _GRACE_SECONDS)
         except OSError as error:
             self.kill()
             raise SandboxFailure(f"A sandbox worker ended before it took the program: {error}.") from error

@@ -36,6 +36,8 @@ class Run:
     stdout: bytearray = field(default_factory=bytearray)
     stderr: bytearray = field(default_factory=bytearray)
     cpu: float = 0.0
+    waited: float = 0.0
+    """Seconds it was ready to run but got no processor."""
     peak_mb: float = 0.0
     status: int = 0
 

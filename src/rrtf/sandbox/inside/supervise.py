@@ -25,6 +25,8 @@ _TICK_MS = 10
 """How often a running program is measured. A limit can be passed by what a program can do in this time; a hard limit above it bounds that."""
 _EXIT_GRACE = 1.0
 """Seconds between the last test's end and the process's end."""
+_LONGEST_WAIT = 8.0
+"""How many times its wall limit a program may take when the machine keeps it waiting for a processor. The other side waits as long (`rrtf.sandbox.worker`)."""
 _MAX_KEYS = 3000
 """One-time keys that surely fit into a pipe at once."""
 
@@ -70,7 +72,7 @@ class Supervisor:
         load_error = ""
         while not runs or len(replies) < len(tests):
             cpu_left = limits["cpu_seconds"] - sum(run.cpu for run in runs)
-            wall_left = limits["wall_seconds"] - (time.monotonic() - begun)
+            wall_left = limits["wall_seconds"] - (time.monotonic() - begun) + sum(run.waited for run in runs)
             if runs and (cpu_left <= 0 or wall_left <= 0):
                 replies.append({"status": "timeout", "error": "the program's time was used up by the tests before"})
                 break
@@ -187,12 +189,13 @@ class Supervisor:
             if exit_fd >= 0:
                 os.close(exit_fd)
             run.begun = max(run.begun, reports.begun)
+            run.waited = _waited(pid)
 
     def _over_limit(self, pid: int, limits: dict[str, float], cpu_left: float, wall_left: float, run: Run) -> bool:
         cpu, resident = self._measure(pid)
         if cpu > cpu_left:
             run.ended_by, run.detail = "timeout", f"more than {limits['cpu_seconds']:g} s of processor time"
-        elif wall_left < 0:
+        elif wall_left + min(_waited(pid), (_LONGEST_WAIT - 1) * limits["wall_seconds"]) < 0:
             run.ended_by, run.detail = "timeout", f"more than {limits['wall_seconds']:g} s of wall time"
         elif resident > limits["memory_mb"]:
             run.ended_by, run.detail, run.peak_mb = "memory", f"more than {limits['memory_mb']:g} MB of memory", resident
@@ -312,6 +315,15 @@ def _stdin(text: str | None) -> int:
 
 def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _waited(pid: int) -> float:
+    """Seconds that a process was ready to run but had no processor: time the machine took, not the program."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def _descendants(pid: int) -> set[int]:
