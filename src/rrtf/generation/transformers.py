@@ -93,6 +93,8 @@ class TransformersGenerator:
         if sampling.max_new_tokens < 1:
             return
         for prompt in prompts:
+            if not prompt.seeds:
+                continue
             ids = self._ids(prompt)
             yield Job(prompt.key, ids, prompt.seeds, check_room(prompt.key, len(ids), self._context, sampling.max_new_tokens))
 
