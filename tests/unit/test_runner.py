@@ -184,8 +184,30 @@ def test_a_fold_stage_runs_again_only_when_what_it_reads_or_asks_changes(toy: To
 def test_a_rerun_fold_stage_that_writes_the_same_file_changes_no_digest(toy: Toy, directory: Path) -> None:
     first = go(toy, directory)["total"]
     (directory / "total" / "manifest.json").unlink()
-    assert actions(toy, directory)["total"] == "resume"
+    assert actions(toy, directory)["total"] == "run"
     assert go(toy, directory)["total"].digest == first.digest
+
+
+def test_a_fold_stage_replaces_all_it_wrote_before_and_leaves_nothing_beside_it(toy: Toy, directory: Path) -> None:
+    go(toy, directory)
+    go(toy.but(title="other"), directory)
+    assert sorted(str(path.relative_to(directory / "total")) for path in (directory / "total").rglob("*") if path.is_file()) == [
+        "manifest.json",
+        "more/other.txt",
+        "total.txt",
+    ]
+    assert not list((directory / "total").glob(".*"))
+
+
+def test_a_fold_stage_publishes_where_files_cannot_be_linked(toy: Toy, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go(toy, directory)
+
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    go(toy, tmp_path / "copied")
+    assert digests(directory) == digests(tmp_path / "copied")
 
 
 def test_tuples_in_a_config_are_no_change(toy: Toy, directory: Path) -> None:
@@ -323,14 +345,15 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return digests(place / "run")
 
 
-@pytest.mark.parametrize("renames", range(1, 8))
+@pytest.mark.parametrize("renames", range(1, 10))
 def test_kill_9_at_any_rename_ends_with_the_same_rows(toy: Toy, directory: Path, uninterrupted: dict[str, str], renames: int) -> None:
-    # In order: source part, source manifest, three draw parts, draw manifest, total manifest. Odd ones are killed just before, even ones just after.
+    # In order: source part and manifest, three draw parts, draw manifest, two files of total, total manifest. Odd: killed just before, even: just after.
     program = f"import toy_stages; toy_stages.run_until_killed({str(directory)!r}, {str(toy.log)!r}, {renames})"
     ended = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(Path(__file__).parent)}, capture_output=True, check=False)
     assert ended.returncode == -9, ended.stderr
-    assert len(list(directory.rglob(".*.tmp"))) == renames % 2
-    kept = {1: 0, 2: 0, 3: 0, 4: 8, 5: 8, 6: 10, 7: 10}[renames]
+    assert len(list(directory.rglob(".*.tmp"))) == (renames in (1, 3, 5, 9))
+    assert actions(toy, directory)["total"] == ("resume" if renames > 6 else "run")
+    kept = {1: 0, 2: 0, 3: 0, 4: 8, 5: 8}.get(renames, 10)
     assert sum(line.startswith("draw") for line in paid_for(toy, lambda: go(toy, directory))) == 10 - kept
     assert digests(directory) == uninterrupted
     assert not list(directory.rglob(".*.tmp")), "what the killed run left half-written is swept away"

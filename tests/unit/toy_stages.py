@@ -100,7 +100,7 @@ class Toy:
             reads=("source", "draw"),
             identity={"title": self.title},
             work=partial(_total, self),
-            outputs=lambda folder: [folder / "total.txt"],
+            outputs=lambda folder: [folder / "total.txt", *sorted((folder / "more").iterdir())],
         )
 
     def paid(self) -> list[str]:
@@ -174,7 +174,9 @@ def _total(toy: Toy, task: FoldTask) -> Json:
     with task.progress("total", 1, "sums") as tick:
         tick(1)
     text = "".join(f"{case.key} {sum(row.number for row in case.rows['draw'])}\n" for case in cases)
+    (task.folder / "more").mkdir(exist_ok=True)
     (task.folder / "total.txt").write_text(f"{toy.title}\n{text}")
+    (task.folder / "more" / f"{toy.title}.txt").write_text("as large as you like")
     return {"cases": len(cases), "numbers": len(numbers)}
 
 
@@ -209,21 +211,25 @@ def refusing(message: str) -> Generator[Callable[[int], int]]:
 
 
 def run_until_killed(directory: str, log: str, renames: int) -> None:
-    """Run the toy pipeline in this process, and kill -9 it at its `renames`-th rename of a file: half before, half after it takes place."""
+    """Run the toy pipeline in this process, and kill -9 it at its `renames`-th rename or link of a file: odd ones before, even ones after it takes place."""
     from rrtf.engine import runner
     from rrtf.engine.local import InlineExecutor
 
-    replace_file, count = Path.replace, 0
+    count = 0
 
-    def counting(self: Path, target: Path) -> Path:
-        nonlocal count
-        count += 1
-        if count == renames and renames % 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        moved = replace_file(self, target)
-        if count == renames:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return moved
+    def counted(real: Callable[[Path, Path], object]) -> Callable[[Path, Path], object]:
+        def counting(self: Path, target: Path) -> object:
+            nonlocal count
+            count += 1
+            if count == renames and renames % 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            moved = real(self, target)
+            if count == renames:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return moved
 
-    Path.replace = counting  # type: ignore[method-assign]
+        return counting
+
+    Path.replace = counted(Path.replace)  # type: ignore[method-assign, assignment]
+    Path.hardlink_to = counted(Path.hardlink_to)  # type: ignore[method-assign, assignment]
     runner.run(Toy(log=Path(log)).pipeline(Path(directory)), None, InlineExecutor(), print)

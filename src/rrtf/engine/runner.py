@@ -98,6 +98,7 @@ def run(
             build = _run_map(pipeline, stage, inputs, executor, say) if isinstance(stage, MapStage) else _run_fold(pipeline, stage, inputs)
             manifest = replace(build, fingerprint=_fingerprint(stage, inputs), inputs=inputs, seconds=round(time.monotonic() - begun, 3))
             artifacts.save_manifest(pipeline.folder(stage.name), manifest)
+            _sweep(pipeline.folder(stage.name))
             manifests[stage.name] = manifest
             if manifest.failures:
                 first = manifest.failures[0]
@@ -144,8 +145,9 @@ def _decide(pipeline: Pipeline, stage: Stage, inputs: Mapping[str, str]) -> Deci
     folder = pipeline.folder(stage.name)
     manifest = artifacts.load_manifest(folder)
     if manifest is None:
-        begun = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
-        if begun:
+        if isinstance(stage, FoldStage) and _work_folder(folder, _fingerprint(stage, inputs)).is_dir():
+            return Decision(stage.name, "resume", "an interrupted run of the same work is there")
+        if isinstance(stage, MapStage) and any(folder.glob("part-*")):
             return Decision(stage.name, "resume", "finished parts of an interrupted run are there")
         return Decision(stage.name, "run", "nothing there yet")
     lost = [part.file for part in manifest.parts if not (folder / part.file).is_file()]
@@ -323,7 +325,7 @@ def _known(folder: Path, stage: MapStage, identity: str) -> dict[str, list[Row]]
 def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -> Manifest:
     folder = pipeline.folder(stage.name)
     identity = _fingerprint(stage, inputs)
-    work = folder / f".work-{identity[:12]}"
+    work = _work_folder(folder, identity)
     artifacts.make_folder(work)
 
     def bar(label: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
@@ -351,13 +353,32 @@ def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -
     )
 
 
+def _work_folder(folder: Path, identity: str) -> Path:
+    """Where a fold works until it is done. Another identity works elsewhere, so that nothing half-done is taken for its own."""
+    return folder / f".work-{identity[:12]}"
+
+
 def _publish(work: Path, folder: Path) -> None:
-    """Move finished work from its own folder to the stage's, in the place of what was there. Until the new manifest is written, there is none."""
-    (folder / artifacts.MANIFEST).unlink(missing_ok=True)
-    for path in work.iterdir():
-        place = folder / path.name
-        if place.is_dir():
-            shutil.rmtree(place)
-        path.replace(place)
+    """Put a finished work's files into the stage's folder, in the place of what was there. Until the new manifest is written, the stage is unfinished.
+
+    The work keeps its files (as further names of the same ones, where the file system can) until then: killed here, it need not be done again.
+    """
+    try:
+        (folder / artifacts.MANIFEST).unlink(missing_ok=True)
+        for old in folder.iterdir():
+            if not old.name.startswith("."):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        for path in sorted(path for path in work.rglob("*") if path.is_file()):
+            place = folder / path.relative_to(work)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                place.hardlink_to(path)
+            except OSError:
+                shutil.copyfile(path, place)
+    except OSError as error:
+        raise tables.disk_error(folder, error) from error
+
+
+def _sweep(folder: Path) -> None:
     for leftover in folder.glob(".work-*"):
-        shutil.rmtree(leftover)
+        shutil.rmtree(leftover, ignore_errors=True)
