@@ -70,7 +70,9 @@ WEAK = {"a function that is the expected value"}
 @pytest.mark.parametrize("name", FORGERIES)
 def test_no_forgery_passes_a_single_call_test(sandbox, name):
     result = verdict(sandbox, ADD, FORGERIES[name])
-    allowed = {"patched builtins": 1, "a global named abs": 1, "patched inside the call": 1}.get(name, 0)  # these really return 3, which one test expects
+    allowed = {"patched builtins": 1, "a global named abs": 1, "patched inside the call": 1, "patched json": 1}.get(
+        name, 0
+    )  # these really return 3, which one test expects
     assert result.passed <= allowed, result
     assert result.outcome is not Outcome.PASSED
 

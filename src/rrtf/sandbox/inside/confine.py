@@ -61,7 +61,8 @@ def confine(world: World, streams: Streams, tmp: str, limits: dict[str, float], 
 
 def _only(report: int, key: int) -> tuple[int, int]:
     """Close everything but the standard streams and these two, which move to numbers that a program has to search for."""
-    first, second = random.SystemRandom().sample(range(64, _DESCRIPTORS - 8), 2)
+    chance = os.urandom(2)
+    first, second = 64 + chance[0] % 90, 160 + chance[1] % 90
     os.dup2(report, first, inheritable=False)
     os.dup2(key, second, inheritable=False)
     start = 3

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -236,6 +234,8 @@ def program_tmp(world: World, megabytes: int) -> str:
     if world.private_tmp:
         kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={megabytes}m,nr_inodes=8192,mode=0777")
         return "/tmp"
+    import tempfile  # only here: a worker with a /tmp of its own never needs them
+
     path = tempfile.mkdtemp(prefix="rrtf-program-")
     if world.program_user is not None:
         os.chown(path, world.program_user, world.program_user)
@@ -260,6 +260,8 @@ def drop_tmp(world: World, path: str) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
                 return
+
+    import shutil
 
     shutil.rmtree(path, onerror=open_up)
     shutil.rmtree(path, ignore_errors=True)

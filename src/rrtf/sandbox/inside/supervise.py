@@ -11,7 +11,6 @@ import json
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -281,19 +280,11 @@ def _become_program(world: World, task: runner.Task, streams: confine.Streams, t
     try:
         report_fd, key_fd = confine.confine(world, streams, tmp, limits, cpu_left)
         report = runner.reporter(report_fd)
-        forget_our_modules()
         report(b"R")
     except BaseException as error:
         runner.reporter(streams.report)(b"F", 0, f"confining the program failed: {type(error).__name__}: {error}".encode())
         os._exit(70)
     runner.run(task, report, key_fd)
-
-
-def forget_our_modules() -> None:
-    """So that a program does not import us by accident."""
-    package = __name__.rpartition(".")[0]
-    for name in [name for name in sys.modules if name == package or name.startswith(package + ".")]:
-        del sys.modules[name]
 
 
 def _stdin(text: str | None) -> int:
