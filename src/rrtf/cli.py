@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -17,6 +19,9 @@ _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
 
 _INTERRUPTED = 130
+_DATA = 3
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What an operating system refuses for want of room or rights: no bug of ours, wherever it happens."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -38,6 +43,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except RrtfError as error:
+        if error.exit_code == RrtfError.exit_code:
+            raise  # no mistake of a user has this status: it is a bug of ours, and shows where it is
         click.echo(f"rrtf: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
@@ -47,6 +54,12 @@ def main() -> None:
         # The reader of our output (head, less) has gone: not an error.
         sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue]
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _MACHINE:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(f"rrtf: This machine refused: {error.strerror}{where}. Nothing half-written counts; see to it and run the same command again.", err=True)
+        sys.exit(_DATA)
 
 
 def _recipe_options(command: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
@@ -69,8 +82,8 @@ def _run(recipe: Recipe, verb: str | None) -> dict[str, Manifest]:
     built = pipeline.build(recipe)
     only = None if verb is None else pipeline.of_verb(built, verb)
     executor = InlineExecutor() if recipe.how.processes == 1 else ProcessExecutor(recipe.how.processes)
-    freeze(recipe, built.directory / "recipe.toml")
-    return runner.run(built, only, executor, lambda line: click.echo(line, err=True))
+    frozen = partial(freeze, recipe, built.directory / "recipe.toml")
+    return runner.run(built, only, executor, lambda line: click.echo(line, err=True), frozen)
 
 
 @cli.command()

@@ -6,11 +6,12 @@ Not here: the examination itself (`rrtf.stages.evaluate`), which is the one the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from rrtf import pipeline, recipe
 from rrtf.benchmarks.results import scores, table
-from rrtf.engine import runner
+from rrtf.engine import artifacts, runner
 from rrtf.engine.local import InlineExecutor
 from rrtf.joins import BEFORE
 
@@ -45,8 +46,7 @@ def examine(
     }
     wanted = recipe.assemble(asked, overrides)
     built = pipeline.examination(wanted)
-    recipe.freeze(wanted, out / "recipe.toml")
-    runner.run(built, None, InlineExecutor(), say)
+    runner.run(built, None, InlineExecutor(), say, partial(recipe.freeze, wanted, built.directory / "recipe.toml"))
     found = table(scores(runner.rows(built, BEFORE)))
-    (out / "results.md").write_text(found + "\n", encoding="utf-8")
+    artifacts.write_text(built.directory / "results.md", f"{found}\n")
     return found

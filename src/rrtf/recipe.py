@@ -6,9 +6,7 @@ Not here: the configs themselves, which are defined beside the code that uses th
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +16,7 @@ import pydantic
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
-from rrtf.engine.tables import disk_error
+from rrtf.engine.artifacts import make_folder, write_text
 from rrtf.errors import RecipeError
 from rrtf.generation import GenerationHow, GeneratorConfig, TransformersConfig
 from rrtf.prompting import FormatName
@@ -248,15 +246,8 @@ def _path(name: str, folder: Path) -> str:
 def freeze(recipe: Recipe, path: Path) -> None:
     """Write the whole recipe, defaults included, as TOML: whole or not at all. Raises `DataError`."""
     data = cast("dict[str, Any]", _without_none(recipe.model_dump(mode="json")))
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(tomli_w.dumps(data), encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise disk_error(path, error) from error
+    make_folder(path.parent)
+    write_text(path, tomli_w.dumps(data))
 
 
 def _without_none(value: Any) -> Any:

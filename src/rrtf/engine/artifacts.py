@@ -77,16 +77,21 @@ def environment() -> dict[str, str]:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON whole or not at all."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)  # others must be able to read it: NaN is no JSON
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")  # others must be able to read it: NaN is no JSON
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text whole or not at all. Raises `DataError`."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with aside.open("w", encoding="utf-8") as file:
-            file.write(f"{text}\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise disk_error(path, error) from error
 
 

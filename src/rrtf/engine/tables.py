@@ -7,6 +7,7 @@ belong to which artefact (`rrtf.engine.artifacts`).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import hashlib
@@ -102,7 +103,8 @@ def write(path: Path, kind: type, rows: Iterable[object], metadata: Mapping[str,
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the same trouble may forbid this too
+            aside.unlink(missing_ok=True)
         raise disk_error(path, error) from error
 
 

@@ -18,6 +18,7 @@ from rrtf.benchmarks import open_benchmark
 from rrtf.benchmarks.results import summary
 from rrtf.engine import artifacts
 from rrtf.engine.stage import Case, Failure, MapStage, Opener, Task, Work
+from rrtf.errors import DataError
 from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import EXAM, ExamProblem, Graded, exam_problem
@@ -63,7 +64,17 @@ class EvaluateConfig(BaseModel):
 
 def exam_problems(config: EvaluateConfig) -> list[ExamProblem]:
     """Every problem of the examination. Raises `DataError` or `EngineError`."""
-    return [ExamProblem(name, problem) for name in config.benchmarks for problem in open_benchmark(name, split="test").problems()[: config.limit]]
+    chosen: dict[str, ExamProblem] = {}
+    for name in config.benchmarks:
+        for problem in open_benchmark(name, split="test").problems()[: config.limit]:
+            if twin := chosen.get(problem.id):
+                raise DataError(
+                    f"{problem.name} of {name} is the same problem as {twin.problem.name} of {twin.benchmark}.",
+                    why="It would count twice in the examination.",
+                    hint="Leave one of them out.",
+                )
+            chosen[problem.id] = ExamProblem(name, problem)
+    return list(chosen.values())
 
 
 def exam_stage(problems: Sequence[ExamProblem]) -> MapStage:
