@@ -161,7 +161,7 @@ def test_families_are_batched_unless_their_architecture_forbids_it() -> None:
 
 def test_a_prompt_that_fills_the_context_is_refused_before_anything_is_decoded() -> None:
     generator = TransformersGenerator(checkpoint("llama"), "llama", "sha256:0")
-    with pytest.raises(EngineError, match="'too long' has 128 tokens.*context holds 128"):
+    with pytest.raises(EngineError, match=r"'too long' has 128 tokens.*context holds 128"):
         next(generator.generate([PROMPTS[0], Prompt("too long", "x" * 128, (0,))], GREEDY))
     (found,) = generator.generate([Prompt("nearly", "x" * 125, (0,))], Sampling(max_new_tokens=50))
     assert found.completion_tokens <= 3

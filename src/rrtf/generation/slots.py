@@ -188,7 +188,7 @@ def slot_attention(
     for first, after, width in slot_spans:
         low, high, count = first * groups, after * groups, after - first
         scores = torch.bmm(key[first:after, :, :width].flatten(0, 1), query_gsd[low:high])
-        weights = scores.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format).view(count, heads, width)
+        weights = scores.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format).contiguous().view(count, heads, width)
         if attention_mask is not None:
             weights += attention_mask[first:after, 0, :, :width]
         weights = weights.softmax(-1).to(query.dtype).view(high - low, share, width)
