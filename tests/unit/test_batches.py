@@ -148,9 +148,9 @@ def groups(draw: st.DrawFn) -> list[Group]:
 
 
 @settings(deadline=None)
-@given(groups(), st.integers(1, 60), st.booleans(), st.booleans())
-def test_a_plan_scores_every_answer_once_within_the_budget(made: list[Group], budget: int, split: bool, shared: bool) -> None:
-    units = plan(made, budget, split=split, shared_prompt=shared)
+@given(groups(), st.integers(1, 60), st.floats(0, 1), st.booleans())
+def test_a_plan_scores_every_answer_once_within_the_budget(made: list[Group], budget: int, active: float, shared: bool) -> None:
+    units = plan(made, budget, active=active, shared_prompt=shared)
     seen: Counter[tuple[str, int]] = Counter()
     for unit in units:
         total = 0
@@ -161,11 +161,25 @@ def test_a_plan_scores_every_answer_once_within_the_budget(made: list[Group], bu
                 assert answers
                 seen.update((group.problem_id, i) for i in answers)
                 cost += sum(len(group.answers[i]) for i in answers) + len(group.prompt) * (1 if shared else len(answers))
-                if split:
-                    assert len({i in group.targets for i in answers}) == 1
             total += cost
             if not unit.hold:
                 assert cost <= budget or sum(len(answers) for _, answers in pack.members) == 1
         if unit.hold:
             assert total <= budget
     assert seen == {(group.problem_id, i): 1 for group in made for i in range(len(group.answers))}
+
+
+def packs(group: Group, *, active: float, shared: bool) -> list[tuple[int, ...]]:
+    (unit,) = plan([group], 10_000, active=active, shared_prompt=shared)
+    return [answers for pack in unit.packs for _, answers in pack.members]
+
+
+def test_answers_are_split_where_that_saves_work() -> None:
+    group = Group("p", (1,) * 30, ((2,) * 20,) * 4, (), (1,))
+    apart, together = [(1,), (0, 2, 3)], [(0, 1, 2, 3)]
+    # Split: 1.0 to 3.0 passes over 30 + 60 tokens; together: 3 more passes over 60.
+    assert packs(group, active=0.4, shared=True) == apart
+    assert packs(group, active=0.6, shared=True) == together
+    assert packs(group, active=0.9, shared=False) == apart
+    assert packs(group, active=1.0, shared=False) == together
+    assert packs(Group("p", (1,), ((2,), (2,)), (), ()), active=0.0, shared=True) == [(0, 1)]

@@ -76,12 +76,12 @@ def reference(model: Any, groups: list[Group], config: TrainConfig) -> tuple[flo
     return total.item() / len(groups), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def gradient(student: Student, groups: list[Group], config: TrainConfig, budget: int) -> tuple[float, dict[str, torch.Tensor]]:
+def gradient(student: Student, groups: list[Group], config: TrainConfig, budget: int, active: float = 1.0) -> tuple[float, dict[str, torch.Tensor]]:
     chosen = objective(config)
     for parameter in student.weights.master.values():
         parameter.grad = None
     loss = 0.0
-    for unit in plan(groups, budget, split=chosen.sparse, shared_prompt=student.scorer.shared_prompt):
+    for unit in plan(groups, budget, active=active if chosen.sparse else 1.0, shared_prompt=student.scorer.shared_prompt):
         loss += accumulate(student.scorer, unit, chosen.loss, len(groups), 0, lambda x: x.backward()).loss
     return loss / len(groups), {name: p.grad.clone() for name, p in student.weights.master.items() if p.grad is not None}
 
@@ -102,8 +102,8 @@ def test_equals_the_formula_for_every_split(family: str) -> None:
     model.zero_grad()
     student = prepare(model, CONFIG, HOW, "cpu", groups[0])
     assert student.scorer.shared_prompt == (family in SHARED)
-    for budget in (1, 15, 40, 1000):
-        ours, grads = gradient(student, groups, CONFIG, budget)
+    for budget, active in ((1, 0.0), (15, 0.5), (40, 0.0), (1000, 0.0), (1000, 1.0)):
+        ours, grads = gradient(student, groups, CONFIG, budget, active)
         assert ours == pytest.approx(loss, rel=1e-4)
         assert_same(grads, expected)
 
@@ -131,13 +131,13 @@ def test_dropout_is_the_same_in_both_passes() -> None:
 
 def test_an_inactive_hinge_is_not_carried_back() -> None:
     """The better answer is the likelier one: only its own pack has a gradient."""
-    student = prepare(tiny(), CONFIG, HOW, "cpu", some_groups()[0])
+    student = prepare(tiny("codegen"), CONFIG, HOW, "cpu", some_groups()[0])
     prompt, one, two = (5, 6, 7), (8, 9), (10, 11, 12)
     calls: list[torch.Tensor] = []
 
     def count(group: Group) -> int:
         calls.clear()
-        (unit,) = plan([group], 100, split=True, shared_prompt=True)
+        (unit,) = plan([group], 100, active=0.0, shared_prompt=False)
         accumulate(student.scorer, unit, objective(CONFIG).loss, 1, 0, calls.append)
         return len(calls)
 

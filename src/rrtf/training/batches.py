@@ -155,11 +155,12 @@ class Unit:
     gradient in the answers' log-probabilities, and a second pass carries it back pack by pack: the same gradient in bounded memory."""
 
 
-def plan(groups: Sequence[Group], budget: int, *, split: bool, shared_prompt: bool) -> list[Unit]:
+def plan(groups: Sequence[Group], budget: int, *, active: float, shared_prompt: bool) -> list[Unit]:
     """The groups of one step as units of at most `budget` tokens, longest first (so that equal lengths meet).
 
-    `split` puts a group's targets and its other answers into different packs: where the loss has no gradient in the others (an inactive hinge), their
-    backward pass is left out. `shared_prompt`: whether a pack computes a group's prompt once, or once per answer.
+    A group whose answers are split, targets here and the others there, can leave out the backward pass of the others where the loss has no gradient in
+    them (an inactive hinge), but computes its prompt twice. `active` is the expected share of groups that need that pass, and decides with the
+    group's lengths. `shared_prompt`: whether a pack computes a group's prompt once, or once per answer. Nothing here changes the gradient.
     """
     units: list[Unit] = []
     waiting: list[Group] = []
@@ -168,12 +169,12 @@ def plan(groups: Sequence[Group], budget: int, *, split: bool, shared_prompt: bo
     def flush() -> None:
         nonlocal load
         if waiting:
-            units.append(Unit(tuple(waiting), tuple(_packs(waiting, split)), hold=True))
+            units.append(Unit(tuple(waiting), tuple(_packs([(group, _worth_splitting(group, active, shared_prompt)) for group in waiting])), hold=True))
         waiting.clear()
         load = 0
 
     for group in sorted(groups, key=lambda g: -_cost(g, range(len(g.answers)), shared_prompt)):
-        parts = [answers for _, answers in (member for pack in _packs([group], split) for member in pack.members)]
+        parts = [answers for _, answers in (member for pack in _packs([(group, _worth_splitting(group, active, shared_prompt))]) for member in pack.members)]
         cost = sum(_cost(group, part, shared_prompt) for part in parts)
         if cost > budget:
             units.append(Unit((group,), tuple(_pieces(group, parts, budget, shared_prompt)), hold=False))
@@ -191,17 +192,25 @@ def _cost(group: Group, answers: Iterable[int], shared_prompt: bool) -> int:
     return sum(lengths) + len(group.prompt) * (1 if shared_prompt else len(lengths))
 
 
-def _packs(groups: Sequence[Group], split: bool) -> Iterator[Pack]:
-    whole = [tuple(range(len(group.answers))) for group in groups]
-    if not split:
-        yield Pack(tuple(enumerate(whole)))
-        return
-    targets = [tuple(i for i in every if i in group.targets) for group, every in zip(groups, whole, strict=True)]
-    others = [tuple(i for i in every if i not in group.targets) for group, every in zip(groups, whole, strict=True)]
-    for part in (targets, others):
-        members = tuple((position, answers) for position, answers in enumerate(part) if answers)
+def _worth_splitting(group: Group, active: float, shared_prompt: bool) -> bool:
+    """Whether a forward pass of its own for the answers that are no targets costs less. A backward pass costs as much as two forward passes."""
+    others = sum(len(answer) for i, answer in enumerate(group.answers) if i not in group.targets)
+    again = len(group.prompt) if shared_prompt else 0
+    return bool(group.targets) and (1 + 2 * active) * (again + others) < 3 * others
+
+
+def _packs(groups: Sequence[tuple[Group, bool]]) -> Iterator[Pack]:
+    """What is carried back in any case, and what perhaps is not, of (group, whether to split it)."""
+    first: list[tuple[int, tuple[int, ...]]] = []
+    second: list[tuple[int, tuple[int, ...]]] = []
+    for position, (group, split) in enumerate(groups):
+        every = range(len(group.answers))
+        first.append((position, tuple(i for i in every if not split or i in group.targets)))
+        if split:
+            second.append((position, tuple(i for i in every if i not in group.targets)))
+    for members in (first, second):
         if members:
-            yield Pack(members)
+            yield Pack(tuple(members))
 
 
 def _pieces(group: Group, parts: Sequence[tuple[int, ...]], budget: int, shared_prompt: bool) -> Iterator[Pack]:

@@ -82,7 +82,7 @@ def fit(
     steps = config.epochs * steps_per_epoch(len(groups), config.batch_problems)
     position = load_state(folder / CHECKPOINTS, fingerprint, weights.master, optimizer)
     weights.publish()
-    resumed_at, tokens = position.step, position.tokens
+    resumed_at, tokens, active = position.step, position.tokens, position.active
     _forget_after(folder / METRICS_FILE, resumed_at)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / METRICS_FILE).open("a", encoding="utf-8") as metrics_file, (folder / SPEED_FILE).open("a", encoding="utf-8") as speed_file:
@@ -92,7 +92,9 @@ def fit(
             rate = learning_rate(step, steps, config)
             for settings in optimizer.param_groups:
                 settings["lr"] = rate
-            metrics, norm = _step(accelerator, optimizer, weights, scorer, batch, objective, config, how, step)
+            metrics, norm = _step(accelerator, optimizer, weights, scorer, batch, objective, config, how, step, active)
+            if metrics.ranked_problems:
+                active = 0.8 * active + 0.2 * metrics.active_problems / metrics.ranked_problems
             seen = sum(len(group.prompt) + len(answer) for group in batch for answer in group.answers)
             tokens += seen
             epoch = round((step + 1) * config.epochs / steps, 6)
@@ -105,7 +107,7 @@ def fit(
             if progress is not None:
                 progress(StepReport(step + 1, steps, epoch, values, seconds, seen / seconds))
             if (step + 1) % how.checkpoint_every == 0 or step + 1 == steps:
-                save_state(folder / CHECKPOINTS, fingerprint, Position(step + 1, tokens), weights.master, optimizer)
+                save_state(folder / CHECKPOINTS, fingerprint, Position(step + 1, tokens, active), weights.master, optimizer)
     return Finished(steps, resumed_at, tokens)
 
 
@@ -175,9 +177,10 @@ def _step(
     config: TrainConfig,
     how: TrainHow,
     step: int,
+    active: float,
 ) -> tuple[Metrics, float]:
     metrics = Metrics()
-    units = plan(batch, how.micro_batch_tokens, split=objective.sparse, shared_prompt=scorer.shared_prompt)
+    units = plan(batch, how.micro_batch_tokens, active=active if objective.sparse else 1.0, shared_prompt=scorer.shared_prompt)
     for number, unit in enumerate(units):
         seed = derive_seed("train dropout", config.seed, step, number)
         metrics += accumulate(scorer, unit, objective.loss, len(batch), seed, cast("Callable[[Tensor], object]", accelerator.backward))

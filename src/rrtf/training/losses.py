@@ -11,9 +11,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
-import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone knows
 from torch import Tensor
 
@@ -55,6 +54,10 @@ class Metrics:
     pairs: int = 0
     active: int = 0
     """Pairs whose worse answer is the likelier one per token: where the paper's hinge has a gradient."""
+    ranked_problems: int = 0
+    """Problems with a pair."""
+    active_problems: int = 0
+    """Problems with an active pair."""
     gap: float = 0.0
     """Sum over pairs of p_chosen - p_rejected, nats per token."""
 
@@ -155,11 +158,12 @@ def _combine(scored: Scored, gap_n: Tensor, rank: Tensor, ce: Tensor, rank_weigh
         target_tokens=int(scored.length_a[scored.target_m].sum()),
         pairs=gap_n.numel(),
         active=int((gap_n.detach() < 0).sum()),
+        ranked_problems=_distinct(scored.problem_a[scored.chosen_n]),
+        active_problems=_distinct(scored.problem_a[scored.chosen_n[gap_n.detach() < 0]]),
         gap=float(gap_n.detach().sum()),
     )
     return loss, metrics
 
 
-def no_indices(like: Tensor) -> Tensor:
-    """An empty index tensor on the same device."""
-    return torch.zeros(0, dtype=torch.long, device=like.device)
+def _distinct(problems: Tensor) -> int:
+    return len(set(cast("list[int]", problems.tolist())))

@@ -29,10 +29,13 @@ _STEP = "step-"
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a training stands: optimiser steps done and tokens seen."""
+    """Where a training stands."""
 
     step: int
+    """Optimiser steps done."""
     tokens: int
+    active: float = 1.0
+    """Running share of ranked problems with an active pair: decides how the next step is split (`rrtf.training.batches.plan`)."""
 
 
 def save_state(folder: Path, fingerprint: str, position: Position, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
@@ -47,7 +50,7 @@ def save_state(folder: Path, fingerprint: str, position: Position, parameters: d
         aside.mkdir(parents=True, exist_ok=True)
         save_file({key: value.contiguous() for key, value in tensors.items()}, aside / "state.safetensors")
         (aside / "position.json").write_text(
-            json.dumps({"fingerprint": fingerprint, "step": position.step, "tokens": position.tokens}) + "\n", encoding="utf-8"
+            json.dumps({"fingerprint": fingerprint, "step": position.step, "tokens": position.tokens, "active": position.active}) + "\n", encoding="utf-8"
         )
         for file in (aside / "state.safetensors", aside / "position.json", aside):
             _sync(file)
@@ -75,7 +78,7 @@ def load_state(folder: Path, fingerprint: str, parameters: dict[str, nn.Paramete
         return Position(0, 0)
     try:
         meta = json.loads((found[-1] / "position.json").read_text(encoding="utf-8"))
-        same, position = meta["fingerprint"] == fingerprint, Position(int(meta["step"]), int(meta["tokens"]))
+        same, position = meta["fingerprint"] == fingerprint, Position(int(meta["step"]), int(meta["tokens"]), float(meta["active"]))
         # Read only when it is ours: it can be gigabytes.
         tensors = load_file(found[-1] / "state.safetensors") if same else {}
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
