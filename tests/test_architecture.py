@@ -194,6 +194,18 @@ def test_code_tests_and_pages_that_are_named_exist(page: Path) -> None:
     assert not [name for name in re.findall(r"\bdocs/[\w/-]+\.md\b", text) if not (ROOT / name).is_file()]
 
 
+def test_recipe_keys_that_a_page_names_exist() -> None:
+    from rrtf import joins
+    from rrtf.recipe import Recipe, documented
+
+    artefacts = {joins.STUDENT, joins.TEACHER, joins.EXAM, joins.BEFORE, joins.AFTER}
+    keys = {key for key, _ in documented()} | artefacts
+    named = re.compile(rf"(?:`|--set )((?:{'|'.join(Recipe.model_fields)})(?:\.[a-z_]+)+)")
+    found = {(_name(page), key) for page in PAGES for key in named.findall(page.read_text(encoding="utf-8"))}
+    assert found
+    assert not [f"{page}: {key}" for page, key in sorted(found) if key not in keys]
+
+
 def _defined(dotted: str) -> bool:
     """Whether a dotted name is a module of ours, or a name bound at the top of one (or in a class there)."""
     parts = dotted.split(".")[1:]
