@@ -7,8 +7,8 @@ The rules, in full:
 - Two references are *near-duplicates* when they are one program but for names, texts, annotations and docstrings, and that program is more than a line or two
   (`SHAPE_NODES` nodes of its syntax tree): tiny programs with other numbers in them are told apart by behaviour alone.
 - Two statements *overlap* when they share ten words in a row.
-- Two references *overlap* when they share ten code tokens in a row, counting names, keywords, numbers, texts and operators as they are written, and not brackets,
-  commas, colons, dots, line ends, annotations, imports, docstrings or the name of the function.
+- Two references *overlap* when they share ten code tokens in a row, counting names, keywords, numbers, texts and operators as they are written, and not
+  brackets, commas, colons, dots, line ends, annotations, imports, docstrings or the name of the function.
 
 Not here: likeness by behaviour (`rrtf.quality.behaviour`).
 """

@@ -1,0 +1,98 @@
+"""Proves what is claimed for the starter problems, and exits with 1 when something does not hold. Part of CI; about a minute on two quiet cores.
+
+    python scripts/check_starter.py [--mbpp PATH/mbpp.jsonl]
+
+Claims: the file is in canonical form and its split follows from the names; each problem has at least 8 call-and-compare tests; every reference passes; stubs fail;
+at least 80 % of the mutants of each reference are noticed; no two problems are near-duplicates; none overlaps with HumanEval, nor with MBPP where its file is given
+(it is not shipped with us). The rules are stated in `rrtf.quality`. Not here: repairs; whoever changes the file mends what is found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+
+from rrtf import formats
+from rrtf.benchmarks.humaneval import HumanEval
+from rrtf.benchmarks.mbpp import Mbpp
+from rrtf.benchmarks.starter import TRAIN, starter
+from rrtf.errors import RrtfError
+from rrtf.quality import fitness, sets
+from rrtf.quality.findings import Finding
+from rrtf.quality.split import stratified
+from rrtf.records import CallTest, Limits, Problem
+from rrtf.sandbox import SandboxRuntime, open_sandbox
+
+LEAST_PROBLEMS, LEAST_TESTS = 350, 8
+LIMITS = Limits(cpu_seconds=1.0)
+"""Far more than any reference needs, and little enough for mutants that loop for ever."""
+
+
+def form(problems: Sequence[Problem]) -> Iterator[Finding]:
+    """What can be seen without running anything."""
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder, "starter.jsonl")
+        formats.write_problems(written, problems)
+        if written.read_bytes() != resources.files("rrtf.data").joinpath("starter.jsonl").read_bytes():
+            yield Finding("starter.jsonl", "not in canonical form", "write it with rrtf.formats.write_problems")
+    if len(problems) < LEAST_PROBLEMS:
+        yield Finding("starter.jsonl", "too few problems", f"{len(problems)} of {LEAST_PROBLEMS}")
+    if list(problems) != sorted(problems, key=lambda problem: problem.name):
+        yield Finding("starter.jsonl", "not in order", "problems stand in the order of their names")
+    for given, due in zip(problems, stratified(problems, TRAIN), strict=True):
+        if given.split != due.split:
+            yield Finding(given.name, "in the wrong split", f"{given.split}, but rrtf.quality.split says {due.split}")
+        calls = sum(isinstance(test, CallTest) for test in given.tests)
+        if calls < LEAST_TESTS:
+            yield Finding(given.name, "too few tests", f"{calls} of {LEAST_TESTS}")
+
+
+def report(claim: str, check: Callable[[], Iterable[Finding]]) -> int:
+    """Print a claim and what speaks against it; returns how much does."""
+    began = time.monotonic()
+    findings = list(check())
+    print(f"{'FAILS' if findings else 'holds'}  {claim}  ({time.monotonic() - began:.0f} s)", flush=True)
+    for finding in findings:
+        print(f"       {finding}", flush=True)
+    return len(findings)
+
+
+def main() -> int:
+    """Check every claim."""
+    parser = argparse.ArgumentParser(description="Check the starter problems.")
+    parser.add_argument("--mbpp", type=Path, help="MBPP in its release format, to check the overlap with it too")
+    options = parser.parse_args()
+    runtime = SandboxRuntime()
+    threads = runtime.count()
+    problems = starter().problems()
+    print(f"{len(problems)} problems, {sum(len(problem.tests) for problem in problems)} tests, {TRAIN} problems to learn from", flush=True)
+    counted: list[fitness.Fitness] = []
+
+    def fit() -> Iterable[Finding]:
+        counted.append(fitness.check_problems(problems, box, threads=threads, limits=LIMITS))
+        return counted[0].findings
+
+    with open_sandbox(runtime=runtime) as box:
+        found = report("canonical form, split by the rule, enough tests", lambda: form(problems))
+        found += report(f"references pass, stubs fail, at least {fitness.KILL_RATE:.0%} of each reference's mutants are noticed", fit)
+        print(f"       {counted[0].programs} programs judged; {counted[0].killed} of {counted[0].mutants} mutants noticed", flush=True)
+        found += report("no near-duplicates by statement, reference or behaviour", lambda: sets.near_duplicates(problems, box, threads))
+        found += report("no overlap with HumanEval", lambda: sets.overlap(problems, HumanEval().problems(), box, threads))
+        if options.mbpp:
+            mbpp = Mbpp(options.mbpp).problems()
+            found += report(f"no overlap with the {len(mbpp)} MBPP problems given", lambda: sets.overlap(problems, mbpp, box, threads))
+        else:
+            print("not checked: overlap with MBPP (its file is not shipped with us; give --mbpp PATH)")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except RrtfError as error:
+        sys.exit(f"check_starter: {error}")
