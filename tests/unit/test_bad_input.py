@@ -185,6 +185,16 @@ def convert_an_unknown_kind(folder: Path) -> Sequence[object]:
     return ["convert", "csv", folder / "x", folder / "y"]
 
 
+@mistake(2, "has two called 'problems'", "Leave one out")
+def two_benchmarks_of_one_name(folder: Path) -> Sequence[object]:
+    return ["plan", world(folder), "--set", f'evaluate.benchmarks=["problems.jsonl", "{folder / "problems.jsonl"}"]']
+
+
+@mistake(2, "evaluate.decodings.greedy.benchmarks has 'humanevil', which is not examined", "Examined are: problems")
+def decoding_of_a_benchmark_that_is_not_examined(folder: Path) -> Sequence[object]:
+    return ["plan", world(folder, text='[evaluate.decodings.greedy]\nbenchmarks = ["humanevil"]')]
+
+
 # ------------------------------------------------------------------------------------------------ 3: problem files
 
 

@@ -18,7 +18,7 @@ from rrtf.benchmarks import open_benchmark
 from rrtf.benchmarks.results import summary
 from rrtf.engine import artifacts
 from rrtf.engine.stage import Case, Failure, MapStage, Opener, Task, Work
-from rrtf.errors import DataError
+from rrtf.errors import DataError, RecipeError
 from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import EXAM, ExamProblem, Graded, exam_problem
@@ -63,18 +63,32 @@ class EvaluateConfig(BaseModel):
 
 
 def exam_problems(config: EvaluateConfig) -> list[ExamProblem]:
-    """Every problem of the examination. Raises `DataError` or `EngineError`."""
+    """Every problem of the examination, under its benchmark's own name. Raises `RecipeError`, `DataError` or `EngineError`."""
+    benchmarks = [open_benchmark(name, split="test") for name in config.benchmarks]
+    names = [benchmark.name for benchmark in benchmarks]
+    for name in names:
+        if names.count(name) > 1:
+            raise RecipeError(f"evaluate.benchmarks has two called {name!r}.", why="Their scores would be mixed.", hint="Leave one out, or rename a file.")
+    for key, decoding in config.decodings.items():
+        for name in decoding.benchmarks:
+            if not any(_means(name, known) for known in names):
+                raise RecipeError(f"evaluate.decodings.{key}.benchmarks has {name!r}, which is not examined.", hint=f"Examined are: {', '.join(names)}.")
     chosen: dict[str, ExamProblem] = {}
-    for name in config.benchmarks:
-        for problem in open_benchmark(name, split="test").problems()[: config.limit]:
+    for benchmark in benchmarks:
+        for problem in benchmark.problems()[: config.limit]:
             if twin := chosen.get(problem.id):
                 raise DataError(
-                    f"{problem.name} of {name} is the same problem as {twin.problem.name} of {twin.benchmark}.",
+                    f"{problem.name} of {benchmark.name} is the same problem as {twin.problem.name} of {twin.benchmark}.",
                     why="It would count twice in the examination.",
                     hint="Leave one of them out.",
                 )
-            chosen[problem.id] = ExamProblem(name, problem)
+            chosen[problem.id] = ExamProblem(benchmark.name, problem)
     return list(chosen.values())
+
+
+def _means(name: str, benchmark: str) -> bool:
+    """Whether a name in a recipe (`humaneval`, `mbpp:FILE`, a file, or a file's name) means the benchmark of that name."""
+    return benchmark in (name, name.partition(":")[0], Path(name).stem)
 
 
 def exam_stage(problems: Sequence[ExamProblem]) -> MapStage:
@@ -158,7 +172,7 @@ def stage(
 
 
 def _settings(config: EvaluateConfig, benchmark: str) -> list[tuple[str, DecodingConfig]]:
-    return [(key, item) for key, item in config.decodings.items() if not item.benchmarks or benchmark in item.benchmarks]
+    return [(key, item) for key, item in config.decodings.items() if not item.benchmarks or any(_means(name, benchmark) for name in item.benchmarks)]
 
 
 def _expected(config: EvaluateConfig, prompting: tuple[FormatName, ...], case: Case) -> int:
