@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from rrtf.errors import EngineError
-from rrtf.generation.slots import Masks, SlotCache, install_attention, masks_for, spans
+from rrtf.generation.slots import Masks, SlotCache, install_attention, masks_for
 from rrtf.records import StopReason
 
 _LEAST_ROWS = 4
@@ -77,7 +77,7 @@ class Decoder:
         self._model = model
         self._device = model.device
         self._batch_tokens, self._max_rows = batch_tokens, max_rows
-        self._spans = install_attention(model)
+        self._own_attention = install_attention(model)
         self._forward = set(inspect.signature(model.forward).parameters)
         self._masks: Masks | None = masks_for(model)
         self._cache: SlotCache | None = None
@@ -102,10 +102,10 @@ class Decoder:
         while True:
             while opened or waiting:
                 if opened is None:
-                    if not self._has_room(waiting[0], len(free)):
+                    if not self._has_room(waiting[0], free):
                         break
                     opened = self._open(waiting.popleft())
-                if not self._has_room(opened.job, len(free)):
+                if not self._has_room(opened.job, free):
                     break
                 row = self._start(opened, sampled, choose)
                 opened.next += 1
@@ -138,17 +138,10 @@ class Decoder:
                     row.ids.extend(choose(self._continue(row.ids[-1], opened.cache), [row]))
                 yield row, reason
 
-    def _columns(self, job: Job) -> int:
-        # The last token of an answer is never fed back.
-        return len(job.ids) + job.limit - 1
-
-    def _capacity(self, columns: int) -> int:
-        return max(1, min(self._max_rows, self._batch_tokens // columns))
-
-    def _has_room(self, job: Job, free: int) -> bool:
-        live = len(self._rows) - free
-        columns = max(self._columns(job), self._cache.columns if self._cache and live else 0)
-        return live < self._capacity(columns)
+    def _has_room(self, job: Job, free: list[int]) -> bool:
+        live = [row.job for slot, row in enumerate(self._rows) if slot not in free]
+        tokens = sum(len(j.ids) + j.limit for j in (*live, job))
+        return not live or (len(live) < self._max_rows and tokens <= self._batch_tokens)
 
     def _start(self, opened: _Opened, sampled: bool, choose: Choose) -> Row:
         job = opened.job
@@ -178,18 +171,8 @@ class Decoder:
 
     @torch.inference_mode()
     def _place(self, row: Row, prompt: DynamicCache, free: list[int]) -> None:
-        live = len(self._rows) - len(free)
-        columns = self._columns(row.job)
-        if self._cache is None or (live == 0 and columns > self._cache.columns):
-            self._rows.clear()
-            free.clear()
-            self._cache = SlotCache(prompt, max(self._capacity(columns), _LEAST_ROWS), columns)
-        elif columns > self._cache.columns:
-            self._close_gaps(free)
-            # A quarter more than asked for, so that growing prompts do not copy the cache again and again.
-            wide = min(columns * 5 // 4, max(columns, self._batch_tokens // max(live + 1, 1)))
-            slots = max(self._capacity(wide), live + 1, _LEAST_ROWS)
-            self._cache = self._cache.grown(prompt, slots, wide, [r.column for r in self._rows])
+        if self._cache is None:
+            self._cache = SlotCache(prompt, max(self._max_rows, _LEAST_ROWS), self._own_attention)
         if free:
             slot = free.pop()
             self._rows[slot] = row
@@ -216,12 +199,12 @@ class Decoder:
         idle = max(_LEAST_ROWS - len(self._rows), 0)
         columns = [row.column for row in self._rows] + [0] * idle
         cache.point(columns, self._device)
-        given: dict[str, Any] = {"slot_spans": spans(columns)} if self._spans else {}
+        given: dict[str, Any] = {"slots": cache} if self._own_attention else {}
         if "position_ids" in self._forward:
             given["position_ids"] = cache.aim.columns[:, None]
         out = self._model(
             input_ids=torch.tensor([[row.ids[-1]] for row in self._rows] + [[0]] * idle, device=self._device),
-            attention_mask=masks(cache.aim.columns, cache.aim.width),
+            attention_mask=masks(cache.aim.columns, cache.width),
             past_key_values=cache,
             use_cache=True,
             **given,
