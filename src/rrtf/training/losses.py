@@ -6,6 +6,9 @@ on how a step is split into micro-batches. Within a problem pairs are summed, as
 Not here: how log-probabilities are computed (`rrtf.training.logprobs`), padding and masks (there are none: each answer is already one sum and one length).
 """
 
+# torch's signatures are partly untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import dataclasses
