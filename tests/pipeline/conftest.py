@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from small_world import World
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-
-
-@dataclass(frozen=True)
-class World:
-    """A folder with problems, a model and a recipe, whose run goes to `run`."""
-
-    folder: Path
-    recipe: Path
-
-    @property
-    def run(self) -> Path:
-        return self.folder / "run"
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from digests import digests
+from small_world import World, digests
 
-from conftest import World
 from rrtf import joins, pipeline, recipe
 from rrtf.engine import artifacts, runner
 from rrtf.records import Outcome

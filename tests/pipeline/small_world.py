@@ -1,10 +1,23 @@
-"""What came out of a run, as digests: equal digests mean equal rows and equal weights."""
+"""Where a small whole run lies, and what came out of it as digests: equal digests mean equal rows and equal weights."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from rrtf.engine import artifacts
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder with problems, a model and a recipe, whose run goes to `run`."""
+
+    folder: Path
+    recipe: Path
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
 
 
 def digests(run: Path) -> dict[str, str]:
