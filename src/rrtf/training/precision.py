@@ -1,7 +1,8 @@
 """Float32 master weights beside the weights that a model computes with.
 
 In bf16 the whole forward and backward pass runs in bf16 (autocast casts every weight for every pass and every gradient back; it took a tenth longer over 750
-tokens at once, and more over short passes: docs/decisions/0004-training.md). What must not be lost to rounding stays float32: master weights, gradients summed over micro-batches, AdamW's moments.
+tokens at once: docs/decisions/0004-training.md). What must not be lost to rounding stays float32: master weights, gradients
+summed over micro-batches, AdamW's moments.
 In fp32 masters and working weights are the same tensors. Not here: which precision to use (`rrtf.training.model`).
 """
 
