@@ -136,8 +136,8 @@ class Response:
 
     @property
     def id(self) -> str:
-        """Content id: same author, same sample number and same text give the same id."""
-        return content_id("r", self.problem_id, self.author, self.index, self.text)
+        """Content id: same author, same sample number, same text and same program found in it give the same id, and so the same verdict."""
+        return content_id("r", self.problem_id, self.author, self.index, self.text, self.code)
 
 
 @dataclass(frozen=True, slots=True)
