@@ -15,6 +15,7 @@ from rrtf.recipe import ModelTeacher, Recipe, ReferenceTeacher, assemble, docume
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
+DOCUMENTED = documented()
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -295,16 +296,16 @@ def keys(data: Any, prefix: str = "") -> set[str]:
 
 
 def test_every_key_is_documented() -> None:
-    documentation = dict(documented())
+    documentation = dict(DOCUMENTED)
     everything = keys(Recipe().model_dump(mode="json"))
     named = {key for key in everything if not key.startswith(("evaluate.decodings.greedy", "student.engine.answers."))}
     assert named <= documentation.keys()
     assert {"evaluate.decodings.temperature", "teacher.model", "teacher.sample.n", "train.lora.rank", "student.engine.default"} <= documentation.keys()
 
 
-@pytest.mark.parametrize("key", [key for key, _ in documented()])
+@pytest.mark.parametrize("key", list(dict(DOCUMENTED)))
 def test_every_document_says_something(key: str) -> None:
-    texts = [text for name, text in documented() if name == key]
+    texts = [text for name, text in DOCUMENTED if name == key]
     assert len(texts) == len(set(texts))
     assert all(len(text) > 5 for text in texts), texts
 
