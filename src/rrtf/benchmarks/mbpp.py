@@ -38,7 +38,7 @@ class Mbpp:
         """Every problem of the file, by task id. Raises `DataError` naming the entry that cannot be used."""
         problems: dict[int, Problem] = {}
         for where, row in _rows(self.path):
-            number, problem = _problem(row, where)
+            number, problem = problem_of(row, where)
             if number in problems:
                 raise DataError(f"{where} repeats task_id {number}.", hint="Remove one of the two.")
             problems[number] = problem
@@ -68,7 +68,8 @@ def _loaded(text: str, where: str) -> object:
         raise DataError(f"{where} is not JSON ({error}).", why="The file may be half-written.", hint="Fetch it again.") from error
 
 
-def _problem(row: object, where: str) -> tuple[int, Problem]:
+def problem_of(row: object, where: str) -> tuple[int, Problem]:
+    """Task id and problem of one entry; `where` names it in errors. Raises `DataError`."""
     if not isinstance(row, Mapping):
         raise DataError(f"{where} is not a JSON object.", hint="Each entry needs task_id, text, code and test_list.")
     fields = cast("Mapping[str, object]", row)
