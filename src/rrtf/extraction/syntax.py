@@ -1,7 +1,7 @@
 """Questions about Python source text, answered without running it: does it parse, what does it bind, what does it need, where does a header end.
 
 Everything here takes text written by a model, so nothing here raises on bad source. Not here: which part of a completion is the program
-(`rrtf.extraction.regions`, `rrtf.extraction.programs`).
+(`rrtf.extraction.wrapping`, `rrtf.extraction.programs`).
 """
 
 from __future__ import annotations
