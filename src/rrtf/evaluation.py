@@ -34,7 +34,7 @@ def examine(
     """Examine `model` and return the table of its scores. Run again with a larger `n` to pay only for the difference."""
     name = "greedy" if temperature == 0 else f"t{temperature:g}"
     asked = {
-        "run": {"title": model, "directory": str(out), "seed": seed},
+        "run": {"title": model, "directory": str(out)},
         "student": {"model": model},
         "evaluate": {
             "benchmarks": benchmarks.split(","),
@@ -42,6 +42,7 @@ def examine(
             "decodings": {name: {"n": n, "temperature": temperature, "top_p": top_p}},
             "max_new_tokens": max_new_tokens,
             "limit": limit,
+            "seed": seed,
         },
     }
     wanted = recipe.assemble(asked, overrides)

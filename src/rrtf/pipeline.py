@@ -33,7 +33,7 @@ def build(recipe: Recipe) -> Pipeline:
     exam = evaluate.exam_problems(recipe.evaluate)
     notes = partial(isolation, recipe.sandbox)
     sitting = partial(
-        evaluate.stage, config=recipe.evaluate, engine=engine, sandbox=recipe.sandbox, seed=seed, runtime=runtime, how=how, part_cases=part, notes=notes
+        evaluate.stage, config=recipe.evaluate, engine=engine, sandbox=recipe.sandbox, runtime=runtime, how=how, part_cases=part, notes=notes
     )
     stages = (
         curate.stage(recipe.problems, recipe.sandbox, runtime, [row.problem for row in exam]),
@@ -63,7 +63,6 @@ def examination(recipe: Recipe) -> Pipeline:
         revision=revision(recipe.student.engine, recipe.student.model),
         trained=None,
         sandbox=recipe.sandbox,
-        seed=recipe.run.seed,
         runtime=runtime,
         how=how,
         part_cases=recipe.how.part_problems,

@@ -315,7 +315,7 @@ CONFIG = EvaluateConfig(decodings={"greedy": DecodingConfig(), "warm": DecodingC
 def sitting(config: EvaluateConfig = CONFIG, prompting: tuple[Any, ...] = ("paper", "raw")) -> MapStage:
     return evaluate.stage(
         joins.BEFORE, config=config, prompting=prompting, engine=SCRIPT, model="toy", revision="r", trained=None,
-        sandbox=BOX, seed=0, runtime=RUNTIME, how=GenerationHow(), part_cases=2, notes=lambda: None,
+        sandbox=BOX, runtime=RUNTIME, how=GenerationHow(), part_cases=2, notes=lambda: None,
     )  # fmt: skip
 
 
@@ -366,7 +366,7 @@ def test_the_examination_itself_is_rows() -> None:
 def test_the_trained_model_is_found_beside_its_manifest(tmp_path: Path) -> None:
     stage = evaluate.stage(
         joins.AFTER, config=CONFIG, prompting=("paper",), engine=SCRIPT, model=None, revision="", trained=joins.TRAIN,
-        sandbox=BOX, seed=0, runtime=RUNTIME, how=GenerationHow(), part_cases=2, notes=lambda: None,
+        sandbox=BOX, runtime=RUNTIME, how=GenerationHow(), part_cases=2, notes=lambda: None,
     )  # fmt: skip
     assert stage.reads == (joins.EXAM, joins.TRAIN)
     with pytest.raises(DataError, match="holds no finished artefact"):

@@ -1,0 +1,1 @@
+"""The starter problems, as data: see `rrtf.benchmarks.starter`."""

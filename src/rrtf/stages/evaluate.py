@@ -58,6 +58,8 @@ class EvaluateConfig(BaseModel):
     """Prompt formats for the model before training; the best one counts as *before*."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Section 4.3."""
+    seed: int = 0
+    """Seed of sampled answers. Apart from the run's, so that models trained with other seeds sit the same examination and one *before* serves them all."""
     limit: int | None = Field(default=None, ge=1)
     """Use only the first so many problems of each benchmark; for trying things out, since it changes the score."""
 
@@ -136,7 +138,6 @@ def stage(
     revision: str,
     trained: str | None,
     sandbox: SandboxConfig,
-    seed: int,
     runtime: SandboxRuntime,
     how: GenerationHow,
     part_cases: int,
@@ -151,7 +152,7 @@ def stage(
         "decodings": {key: item.model_dump(mode="json", exclude={"n"}) for key, item in config.decodings.items()},
         "max_new_tokens": config.max_new_tokens,
         "sandbox": sandbox.model_dump(mode="json"),
-        "seed": seed,
+        "seed": config.seed,
     }
     return MapStage(
         name=name,
@@ -162,7 +163,7 @@ def stage(
         order=lambda row: (row.prompting, row.decoding, row.response.index),
         identity=identity,
         extent={key: item.n for key, item in config.decodings.items()},
-        open=partial(_open, config, prompting, engine, model, trained, sandbox, seed, runtime, how),
+        open=partial(_open, config, prompting, engine, model, trained, sandbox, runtime, how),
         expected=partial(_expected, config, prompting),
         unit="answers",
         summarize=summary,
@@ -186,13 +187,12 @@ def _open(
     model: str | None,
     trained: str | None,
     sandbox: SandboxConfig,
-    seed: int,
     runtime: SandboxRuntime,
     how: GenerationHow,
     inputs: Mapping[str, Path],
 ) -> Opener:
     weights = str(artifacts.outputs(inputs[trained])[0].parent) if trained else model or ""
-    return partial(_opened, config, prompting, engine, weights, trained, sandbox, seed, runtime, how)
+    return partial(_opened, config, prompting, engine, weights, trained, sandbox, runtime, how)
 
 
 @contextmanager
@@ -203,17 +203,16 @@ def _opened(
     model: str,
     trained: str | None,
     sandbox: SandboxConfig,
-    seed: int,
     runtime: SandboxRuntime,
     how: GenerationHow,
 ) -> Generator[Work]:
     with open_generator(engine, model, how) as generator, open_judge(sandbox, runtime) as judge:
         author = Author("student", "trained" if trained else generator.model, generator.revision)
-        yield partial(_work, config, prompting, author, seed, generator, judge)
+        yield partial(_work, config, prompting, author, generator, judge)
 
 
 def _work(
-    config: EvaluateConfig, prompting: tuple[FormatName, ...], author: Author, seed: int, generator: ModelGenerator, judge: Judge, task: Task
+    config: EvaluateConfig, prompting: tuple[FormatName, ...], author: Author, generator: ModelGenerator, judge: Judge, task: Task
 ) -> Iterator[Graded | Failure]:
     exam = {case.key: exam_problem(case) for case in task.cases}
     problems: dict[str, Problem] = {key: row.problem for key, row in exam.items()}
@@ -233,7 +232,7 @@ def _work(
                 task.tick(len(known))
                 if missing := tuple(index for index in range(decoding.n) if index not in known):
                     wanted[key] = missing
-            by_id = {answer.id: answer for answer in _ticking(answers(problems, wanted, author, how, seed, generator), task)}
+            by_id = {answer.id: answer for answer in _ticking(answers(problems, wanted, author, how, config.seed, generator), task)}
             for verdict in judge([(problems[found.problem_id], found) for found in by_id.values()]):
                 if isinstance(verdict, JudgingFailure):
                     yield Failure(verdict.problem_id, verdict.reason)
