@@ -91,6 +91,7 @@ def run(
             decision = _decide(pipeline, stage, inputs)
             say(f"{stage.name}: {decision.action} ({decision.why})")
             if decision.action == "reuse":
+                _sweep(pipeline.folder(stage.name))  # killed between the manifest and this, it is still there
                 manifests[stage.name] = artifacts.require_manifest(pipeline.folder(stage.name))
                 continue
             artifacts.make_folder(pipeline.folder(stage.name))
