@@ -7,7 +7,11 @@ Not here: other people's formats (`rrtf.benchmarks`), and artefacts of a run (`r
 from __future__ import annotations
 
 import ast
+import difflib
 import json
+import keyword
+import reprlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -108,7 +112,7 @@ def read_problems(path: Path) -> list[Problem]:
     for number, row in _rows(path, ProblemRow):
         problem = _problem(row, lambda field, what, number=number: _fault(path, number, field, what))
         if problem.name in lines:
-            raise _fault(path, number, "name", f"{problem.name!r} is already the name of line {lines[problem.name]}")
+            raise _fault(path, number, "name", f"{problem.name!r} is already the name of {_unit(path)} {lines[problem.name]}")
         lines[problem.name] = number
         problems.append(problem)
     if not problems:
@@ -126,7 +130,7 @@ def read_responses(path: Path) -> list[ResponseRow]:
 
 def write_problems(path: Path, problems: Iterable[Problem]) -> int:
     """Write problems as JSONL, whole or not at all. Returns how many."""
-    lines = [json.dumps(problem_json(problem), ensure_ascii=False) for problem in problems]
+    lines = [values.json_text(problem_json(problem)) for problem in problems]
     aside = path.with_name(f".{path.name}.tmp")
     try:
         aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -141,7 +145,8 @@ def problem_json(problem: Problem) -> dict[str, Any]:
     """The JSON object of a problem; fields that hold their default are left out."""
     row: dict[str, Any] = {"name": problem.name, "instruction": problem.instruction}
     for field in ("prompt", "entry_point", "reference", "level", "topic"):
-        if value := getattr(problem, field):
+        value = getattr(problem, field)
+        if value or (field == "reference" and value is not None):
             row[field] = value
     return {**row, "split": problem.split, "tests": [_test_json(test) for test in problem.tests]}
 
@@ -161,15 +166,60 @@ def _rows(path: Path, kind: type[_Row]) -> Iterator[tuple[int, _Row]]:
     source = _parquet_rows(path) if path.suffix == ".parquet" else _jsonl_rows(path)
     for number, data in source:
         if not isinstance(data, dict):
-            raise _fault(path, number, "", f"it is {type(data).__name__}, not a JSON object")
+            raise _fault(path, number, "", f"it is {_json_type(data)}, not a JSON object")
         try:
-            yield number, kind.model_validate(data)
+            row = kind.model_validate(data)
         except pydantic.ValidationError as error:
             first = _most_telling(error, cast("dict[str, Any]", data))
             place = ".".join(str(part) for part in first["loc"] if not str(part).endswith("Row"))
-            raise _fault(path, number, place, f"{first['msg'].lower()} (got {_short(first['input'])})") from error
-        except RecursionError as error:
-            raise _fault(path, number, "", "it is nested too deeply") from error
+            raise _fault(path, number, place, _said(first, kind)) from error
+        for field, value in row.model_dump().items():
+            if not all(map(_is_unicode, _texts(value))):
+                raise _fault(path, number, field, "it holds half of a surrogate pair, which no UTF-8 file can hold")
+        yield number, row
+
+
+def _json_type(data: object) -> str:
+    match data:
+        case None:
+            return "null"
+        case bool():
+            return "a truth value"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case _:
+            return "a number"
+
+
+def _said(error: Any, kind: type[BaseModel]) -> str:
+    """What pydantic found, in a user's words."""
+    field = str(error["loc"][-1])
+    if error["type"] == "extra_forbidden":
+        known = {*kind.model_fields, *CallTestRow.model_fields, *IOTestRow.model_fields, *AssertTestRow.model_fields}
+        near = difflib.get_close_matches(field, sorted(known), n=1)
+        return "there is no such field here" + (f"; did you mean {near[0]!r}?" if near and near[0] != field else "")
+    if error["type"] == "missing":
+        return "it is missing"
+    return f"{error['msg'][0].lower()}{error['msg'][1:]} (got {reprlib.repr(error['input'])})"
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The text of a field, or all text directly in its tests. What arguments and results hold does not matter: it is stored escaped."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for test in cast("list[dict[str, object]]", value):
+            yield from (text for text in test.values() if isinstance(text, str))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _most_telling(error: pydantic.ValidationError, data: dict[str, Any]) -> Any:
@@ -184,11 +234,6 @@ def _most_telling(error: pydantic.ValidationError, data: dict[str, Any]) -> Any:
         meant = "AssertTestRow" if isinstance(test, dict) and "code" in test else meant
         return next((item for item in errors if item["loc"][:3] == ("tests", place, meant)), first)
     return first
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -221,7 +266,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
         if isinstance(row.get("tests"), str):
             try:
                 row["tests"] = json.loads(row["tests"])
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise _fault(path, number, "tests", f"its JSON text is not valid ({error})") from error
         elif isinstance(row.get("tests"), list):
             row["tests"] = [_given(cast("dict[str, Any]", test)) if isinstance(test, dict) else test for test in row["tests"]]
@@ -239,9 +284,15 @@ def _no_file(path: Path, error: OSError) -> DataError:
     return DataError(f"{path} cannot be read ({error.strerror or error}).", hint="Check that it is a file you may read.")
 
 
+def _unit(path: Path) -> str:
+    return "row" if path.suffix == ".parquet" else "line"
+
+
 def _fault(path: Path, number: int, field: str, what: str) -> DataError:
-    where = f"{path}, line {number}" + (f", field {field}" if field else "")
-    return DataError(f"{where}: {what}.", hint="Mend that line; see docs/formats.md, or `rrtf schema` for the JSON Schema.")
+    unit = _unit(path)
+    where = f"{path}, {unit} {number}" + (f", field {field}" if field else "")
+    end = "" if what.endswith("?") else "."
+    return DataError(f"{where}: {what}{end}", hint=f"Mend that {unit}; see docs/formats.md, or `rrtf schema` for the JSON Schema.")
 
 
 def _problem(row: ProblemRow, fault: Callable[[str, str], DataError]) -> Problem:
@@ -250,7 +301,7 @@ def _problem(row: ProblemRow, fault: Callable[[str, str], DataError]) -> Problem
         raise fault("tests", "tests of one problem must be all of one kind: args/expected, stdin/stdout, or code")
     if kinds == {CallTestRow} and not row.entry_point:
         raise fault("entry_point", "it is missing, and `args` tests need a function to call")
-    if row.entry_point is not None and not row.entry_point.isidentifier():
+    if row.entry_point is not None and (not row.entry_point.isidentifier() or keyword.iskeyword(row.entry_point)):
         raise fault("entry_point", f"{row.entry_point!r} is not a Python name")
     if row.reference is not None:
         _parses(row.reference, "reference", fault)
@@ -269,11 +320,13 @@ def _problem(row: ProblemRow, fault: Callable[[str, str], DataError]) -> Problem
 
 def _parses(code: str, field: str, fault: Callable[[str, str], DataError]) -> None:
     try:
-        ast.parse(code)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # doubtful escapes in strings are not our business
+            ast.parse(code)
     except SyntaxError as error:
         raise fault(field, f"it is not valid Python ({error.msg}, its line {error.lineno})") from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise fault(field, f"it is not valid Python ({error})") from error
+        raise fault(field, f"it is not valid Python ({str(error) or 'nested too deeply'})") from error
 
 
 def _test(test: CallTestRow | IOTestRow | AssertTestRow, field: str, fault: Callable[[str, str], DataError]) -> Test:
@@ -286,9 +339,15 @@ def _test(test: CallTestRow | IOTestRow | AssertTestRow, field: str, fault: Call
         raise fault(field, "it has both `expected` and `raises`; a call does one or the other")
     if test.raises is None and "expected" not in test.model_fields_set:
         raise fault(field, "it has neither `expected` nor `raises`, so nothing could be checked")
+    if test.raises is not None and not test.raises.isidentifier():
+        raise fault(f"{field}.raises", f"{test.raises!r} is not the name of an exception class, such as ValueError")
+    keywords = _plain(test.kwargs, f"{field}.kwargs", fault)
+    given = values.loads(keywords)
+    if not isinstance(given, dict) or not all(isinstance(name, str) and name.isidentifier() for name in cast("dict[object, object]", given)):
+        raise fault(f"{field}.kwargs", "it must be an object whose keys are names of arguments")
     return CallTest(
         args=_plain(test.args, f"{field}.args", fault),
-        kwargs=_plain(test.kwargs, f"{field}.kwargs", fault),
+        kwargs=keywords,
         expected=None if test.raises else _plain(test.expected, f"{field}.expected", fault),
         raises=test.raises,
     )
@@ -297,5 +356,5 @@ def _test(test: CallTestRow | IOTestRow | AssertTestRow, field: str, fault: Call
 def _plain(data: Any, field: str, fault: Callable[[str, str], DataError]) -> str:
     try:
         return values.dumps(values.decode(data))
-    except (values.NotPlain, ValueError, TypeError, RecursionError) as error:
+    except (values.NotPlain, RecursionError) as error:
         raise fault(field, f"it is not plain data ({error})") from error
