@@ -38,7 +38,11 @@ def main() -> None:
     from rrtf.errors import RrtfError
 
     try:
-        cli.main(standalone_mode=False)
+        # Not `cli.main`: it would turn a reader that went away into exit status 1, which is kept for bugs of ours.
+        with cli.make_context("rrtf", sys.argv[1:]) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -78,8 +78,9 @@ def test_chosen_packages_can_be_imported_and_others_not():
 
 
 def test_a_killed_worker_is_a_failure_and_is_replaced():
+    others = _workers()
     with ProcessSandbox(workers=1) as sandbox:
-        (worker,) = {child.pid for child in psutil.Process().children()} & set(_workers())
+        (worker,) = _workers() - others
         os.kill(worker, signal.SIGKILL)
         with pytest.raises(SandboxFailure):
             sandbox.run(ONE)
@@ -90,8 +91,9 @@ def test_a_stopped_worker_is_a_failure_and_is_replaced(monkeypatch):
     from rrtf.sandbox import worker as worker_module
 
     monkeypatch.setattr(worker_module, "_GRACE_SECONDS", 0.2)
+    others = _workers()
     with ProcessSandbox(workers=1) as sandbox:
-        (first,) = _workers()
+        (first,) = _workers() - others
         family = [psutil.Process(first), *psutil.Process(first).children(recursive=True)]
         for process in family:
             process.suspend()
@@ -111,8 +113,8 @@ def test_an_interpreter_that_cannot_start_is_a_sandbox_error(monkeypatch):
         ProcessSandbox(workers=1)
 
 
-def _workers() -> list[int]:
-    return [child.pid for child in psutil.Process().children() if any("inside" in part for part in child.cmdline())]
+def _workers() -> set[int]:
+    return {child.pid for child in psutil.Process().children() if any("inside" in part for part in child.cmdline())}
 
 
 def test_the_inside_imports_only_the_standard_library():
