@@ -32,9 +32,7 @@ def build(recipe: Recipe) -> Pipeline:
     known = revision(engine, student)
     exam = evaluate.exam_problems(recipe.evaluate)
     notes = partial(isolation, recipe.sandbox)
-    sitting = partial(
-        evaluate.stage, config=recipe.evaluate, engine=engine, sandbox=recipe.sandbox, runtime=runtime, how=how, part_cases=part, notes=notes
-    )
+    sitting = partial(evaluate.stage, config=recipe.evaluate, engine=engine, sandbox=recipe.sandbox, runtime=runtime, how=how, part_cases=part, notes=notes)
     stages = (
         curate.stage(recipe.problems, recipe.sandbox, runtime, [row.problem for row in exam]),
         _teacher(recipe),
