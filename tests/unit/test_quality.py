@@ -62,8 +62,10 @@ def test_each_kind_of_fault_is_made_once_per_place() -> None:
     source = "def f(a, b):\n    'Doc 1.'\n    if not a < b <= 3 and a:\n        a += 1\n    return a % 2 == True\n"
     changes = [mutant.change for mutant in mutants(source, "f")]
     assert Counter(change.split(": ")[1] for change in changes) == Counter(
-        "and became or|not was dropped|Lt became LtE|LtE became Lt|3 became 4|Add became Sub|1 became 2|"
-        "it returns None|Mod became Mult|Eq became NotEq|2 became 3|True became False".split("|")
+        [
+            *("and became or", "not was dropped", "< became <=", "<= became <", "3 became 4", "+ became -", "1 became 2"),
+            *("it returns None", "% became *", "== became !=", "2 became 3", "True became False"),
+        ]
     )
     assert all(change.startswith("line ") for change in changes)
 
@@ -119,7 +121,7 @@ def test_a_reference_that_fails_is_found_and_its_mutants_are_not_blamed(box: Ope
 def test_tests_that_miss_faults_are_found(box: OpenSandbox) -> None:
     (finding,) = fitness.check_problem(grade(call(100, expected="pass"), call(0, expected="fail")), box, limits=LIMITS)
     assert finding.rule == "its tests miss small faults"
-    assert finding.detail.startswith("2 of 7 noticed; missed: line 3: 50 became 51; line 3: GtE became Gt; ")
+    assert finding.detail.startswith("2 of 7 noticed; missed: line 3: 50 became 51; line 3: >= became >; ")
 
 
 @pytest.mark.parametrize(
