@@ -210,8 +210,8 @@ def refusing(message: str) -> Generator[Callable[[int], int]]:
 # ------------------------------------------------------------------------------------------------ killing
 
 
-def run_until_killed(directory: str, log: str, renames: int) -> None:
-    """Run the toy pipeline in this process, and kill -9 it at its `renames`-th rename or link of a file: odd ones before, even ones after it takes place."""
+def run_until_killed(directory: str, log: str, renames: int, *, after: bool) -> None:
+    """Run the toy pipeline in this process, and kill -9 it just before or after its `renames`-th rename or link of a file."""
     from rrtf.engine import runner
     from rrtf.engine.local import InlineExecutor
 
@@ -221,7 +221,7 @@ def run_until_killed(directory: str, log: str, renames: int) -> None:
         def counting(self: Path, target: Path) -> object:
             nonlocal count
             count += 1
-            if count == renames and renames % 2:
+            if count == renames and not after:
                 os.kill(os.getpid(), signal.SIGKILL)
             moved = real(self, target)
             if count == renames:
