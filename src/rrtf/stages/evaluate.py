@@ -43,6 +43,8 @@ class DecodingConfig(BaseModel):
     """Section 4.3."""
     benchmarks: tuple[str, ...] = ()
     """Only on these benchmarks; empty means on all."""
+    prompting: tuple[FormatName, ...] = ()
+    """Only in these prompt formats; empty means in all."""
 
 
 class EvaluateConfig(BaseModel):
@@ -172,12 +174,14 @@ def stage(
     )
 
 
-def _settings(config: EvaluateConfig, benchmark: str) -> list[tuple[str, DecodingConfig]]:
-    return [(key, item) for key, item in config.decodings.items() if not item.benchmarks or any(_means(name, benchmark) for name in item.benchmarks)]
+def _applies(decoding: DecodingConfig, form: FormatName, benchmark: str) -> bool:
+    wanted = not decoding.benchmarks or any(_means(name, benchmark) for name in decoding.benchmarks)
+    return wanted and (not decoding.prompting or form in decoding.prompting)
 
 
 def _expected(config: EvaluateConfig, prompting: tuple[FormatName, ...], case: Case) -> int:
-    return len(prompting) * sum(item.n for _, item in _settings(config, exam_problem(case).benchmark))
+    benchmark = exam_problem(case).benchmark
+    return sum(item.n for form in prompting for item in config.decodings.values() if _applies(item, form, benchmark))
 
 
 def _open(
@@ -221,7 +225,7 @@ def _work(
             how = Decoding(form, decoding.temperature, decoding.top_p, config.max_new_tokens)
             wanted: dict[str, tuple[int, ...]] = {}
             for key, row in exam.items():
-                if (name, decoding) not in _settings(config, row.benchmark):
+                if not _applies(decoding, form, row.benchmark):
                     continue
                 known: dict[int, Graded] = {
                     old.response.index: old
