@@ -159,6 +159,18 @@ def test_families_are_batched_unless_their_architecture_forbids_it() -> None:
     assert batched == {family: family != "bloom" for family in FAMILIES}
 
 
+def test_a_second_engine_on_the_same_model_decodes_alike() -> None:
+    made = checkpoint("llama")
+    first, second = (TransformersGenerator(made, "llama", "sha256:0", GenerationHow(device="cpu")) for _ in range(2))
+    assert _attends_in_slots(first)
+    assert _attends_in_slots(second)
+    assert _by_seed(list(first.generate(PROMPTS, SAMPLED))) == _by_seed(list(second.generate(PROMPTS, SAMPLED)))
+
+
+def _attends_in_slots(generator: TransformersGenerator) -> bool:
+    return generator._decoder._own_attention  # pyright: ignore[reportPrivateUsage]
+
+
 def test_a_prompt_that_fills_the_context_is_refused_before_anything_is_decoded() -> None:
     generator = TransformersGenerator(checkpoint("llama"), "llama", "sha256:0")
     with pytest.raises(EngineError, match=r"'too long' has 128 tokens.*context holds 128"):

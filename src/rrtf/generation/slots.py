@@ -181,7 +181,7 @@ def masks_for(model: PreTrainedModel) -> Masks | None:
 def install_attention(model: PreTrainedModel) -> bool:
     """On the processor, let `model` attend through `slot_attention`; True where it does. Elsewhere torch's own kernels serve better."""
     chosen = getattr(model.config, "_attn_implementation", None)
-    if model.device.type != "cpu" or chosen != "sdpa" or not getattr(model, "_supports_attention_backend", False):
+    if model.device.type != "cpu" or chosen not in ("sdpa", _ATTENTION) or not getattr(model, "_supports_attention_backend", False):
         return False
     # Registration by name is how transformers finds an attention; the name is ours, and doing it twice changes nothing.
     AttentionInterface.register(_ATTENTION, slot_attention)
