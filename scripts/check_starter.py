@@ -1,4 +1,4 @@
-"""Proves what is claimed for the starter problems, and exits with 1 when something does not hold. Part of CI; about a minute on two quiet cores.
+"""Proves what is claimed for the starter problems, and exits with 1 when something does not hold. Part of CI; about 80 processor seconds.
 
     python scripts/check_starter.py [--mbpp PATH/mbpp.jsonl]
 

@@ -106,5 +106,5 @@ def _findings(problem: Problem, judged: Sequence[tuple[Trial, Verdict | SandboxF
             yield Finding(problem.name, "a program that does nothing passes", trial.what)
     faulty = [(trial, result) for trial, result in judged if trial.kind == "mutant" and isinstance(result, Verdict)]
     alive = sorted(trial.what for trial, result in faulty if _passed(result))
-    if sound and len(alive) > (1 - KILL_RATE) * len(faulty):
+    if sound and len(faulty) - len(alive) < KILL_RATE * len(faulty):
         yield Finding(problem.name, "its tests miss small faults", f"{len(faulty) - len(alive)} of {len(faulty)} noticed; missed: {'; '.join(alive)}")
