@@ -23,13 +23,14 @@ _USERS = "sandbox:x:1000:1000::/tmp:/nonexistent\n"
 
 def build(packages: list[str]) -> None:
     """Replace the root of this process's (own, new) mount namespace. Raises OSError; then the namespace is spoilt and the process must not go on in it."""
+    executable = os.path.realpath(sys.executable)  # before the root changes: afterwards its links lead nowhere
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=0755")
     old = "/tmp" + OLD
     os.mkdir(old)
     kernel.pivot_root("/tmp", old)
     os.chdir("/")
-    for path in _wanted():
+    for path in _wanted(executable):
         _bind(path, path)
     for path in packages:
         _bind(path, f"{PACKAGES}/{os.path.basename(path)}")
@@ -45,7 +46,7 @@ def build(packages: list[str]) -> None:
         "/dev/shm": "/tmp",
     }.items():
         os.symlink(target, name)
-    os.mkdir("/tmp")
+    os.makedirs("/tmp", exist_ok=True)
     with open("/etc/passwd", "w") as file:
         file.write(_USERS)
     kernel.unmount(OLD)
@@ -53,9 +54,9 @@ def build(packages: list[str]) -> None:
     kernel.mount("none", "/", flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV)
 
 
-def _wanted() -> list[str]:
+def _wanted(executable: str) -> list[str]:
     """Existing paths that the interpreter needs, parents before children and none twice."""
-    candidates = [*_SYSTEM, *sys.path, os.path.realpath(sys.executable)]
+    candidates = [*_SYSTEM, *sys.path, executable]
     for folder in _LIBRARIES:
         # Where libraries have a folder for each processor, that is all we need; what else lies in /usr/lib may be anything.
         own = [OLD + folder] if os.path.islink(OLD + folder) else glob.glob(f"{OLD}{folder}/*-linux-*")
