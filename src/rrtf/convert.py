@@ -12,13 +12,13 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
 from rrtf import formats
 from rrtf.benchmarks import humaneval, mbpp
 from rrtf.errors import DataError
-from rrtf.extraction.syntax import parse
 from rrtf.quality.split import stratified
 from rrtf.records import Problem
 
@@ -93,9 +93,15 @@ def _problems(source: Path, kind: Kind) -> Iterator[tuple[str, Problem | DataErr
         try:
             if isinstance(row, DataError):
                 raise row
-            yield where, mbpp.problem_of(row, where)[1] if kind == "mbpp" else _humaneval(row, where)
+            problem = mbpp.problem_of(row, where)[1] if kind == "mbpp" else _humaneval(row, where)
+            formats.require_readable(problem, partial(_fault, where))
+            yield where, problem
         except DataError as error:
             yield where, error
+
+
+def _fault(where: str, field: str, what: str) -> DataError:
+    return DataError(f"{where} gives a problem whose {field} cannot be used: {what}.", hint="Mend or remove the row.")
 
 
 def _humaneval(row: object, where: str) -> Problem:
@@ -103,13 +109,7 @@ def _humaneval(row: object, where: str) -> Problem:
     for name in _HUMANEVAL_FIELDS:
         if not isinstance(fields.get(name), str):
             raise DataError(f"{where} has no text as {name!r}.", hint=f"Each row needs {', '.join(_HUMANEVAL_FIELDS)}.")
-    problem = humaneval.problem_of(cast("Mapping[str, str]", fields))
-    if not problem.name or not problem.entry_point or not problem.entry_point.isidentifier():
-        raise DataError(f"{where} has no name as task_id or entry_point.", hint="Mend or remove the row.")
-    for what, code in (("prompt with its canonical_solution", problem.reference or ""), ("test", fields["test"])):
-        if parse(str(code)) is None:
-            raise DataError(f"The {what} in {where} does not parse.", hint="Mend or remove the row.")
-    return problem
+    return humaneval.problem_of(cast("Mapping[str, str]", fields))
 
 
 def _rows(source: Path) -> Iterator[tuple[str, object]]:

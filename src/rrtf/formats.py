@@ -13,6 +13,7 @@ import keyword
 import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -98,6 +99,8 @@ class ResponseRow(BaseModel):
 
 
 _Row = TypeVar("_Row", bound=BaseModel)
+Fault = Callable[[str, str], DataError]
+"""The error for a field and what is wrong with it; the place is known to whoever made it."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -110,7 +113,7 @@ def read_problems(path: Path) -> list[Problem]:
     problems: list[Problem] = []
     lines: dict[str, int] = {}
     for number, row in _rows(path, ProblemRow):
-        problem = _problem(row, lambda field, what, number=number: _fault(path, number, field, what))
+        problem = _problem(row, partial(_fault, path, number))
         if problem.name in lines:
             raise _fault(path, number, "name", f"{problem.name!r} is already the name of {_unit(path)} {lines[problem.name]}")
         lines[problem.name] = number
@@ -118,6 +121,11 @@ def read_problems(path: Path) -> list[Problem]:
     if not problems:
         raise DataError(f"{path} holds no problems.", hint="It needs one JSON object per line; see docs/formats.md.")
     return problems
+
+
+def require_readable(problem: Problem, fault: Fault) -> None:
+    """Raise `fault(field, what)` when a problem that came from elsewhere could be written, but not be read back."""
+    _problem(_row(problem_json(problem), ProblemRow, fault), fault)
 
 
 def read_responses(path: Path) -> list[ResponseRow]:
@@ -165,18 +173,22 @@ def _test_json(test: Test) -> dict[str, Any]:
 def _rows(path: Path, kind: type[_Row]) -> Iterator[tuple[int, _Row]]:
     source = _parquet_rows(path) if path.suffix == ".parquet" else _jsonl_rows(path)
     for number, data in source:
-        if not isinstance(data, dict):
-            raise _fault(path, number, "", f"it is {_json_type(data)}, not a JSON object")
-        try:
-            row = kind.model_validate(data)
-        except pydantic.ValidationError as error:
-            first = _most_telling(error, cast("dict[str, Any]", data))
-            place = ".".join(str(part) for part in first["loc"] if not str(part).endswith("Row"))
-            raise _fault(path, number, place, _said(first, kind)) from error
-        for field, value in row.model_dump().items():
-            if not all(map(_is_unicode, _texts(value))):
-                raise _fault(path, number, field, "it holds half of a surrogate pair, which no UTF-8 file can hold")
-        yield number, row
+        yield number, _row(data, kind, partial(_fault, path, number))
+
+
+def _row(data: object, kind: type[_Row], fault: Fault) -> _Row:
+    if not isinstance(data, dict):
+        raise fault("", f"it is {_json_type(data)}, not a JSON object")
+    try:
+        row = kind.model_validate(data)
+    except pydantic.ValidationError as error:
+        first = _most_telling(error, cast("dict[str, Any]", data))
+        place = ".".join(str(part) for part in first["loc"] if not str(part).endswith("Row"))
+        raise fault(place, _said(first, kind)) from error
+    for field, value in row.model_dump().items():
+        if not all(map(_is_unicode, _texts(value))):
+            raise fault(field, "it holds half of a surrogate pair, which no UTF-8 file can hold")
+    return row
 
 
 def _json_type(data: object) -> str:
@@ -295,7 +307,7 @@ def _fault(path: Path, number: int, field: str, what: str) -> DataError:
     return DataError(f"{where}: {what}{end}", hint=f"Mend that {unit}; see docs/formats.md, or `rrtf schema` for the JSON Schema.")
 
 
-def _problem(row: ProblemRow, fault: Callable[[str, str], DataError]) -> Problem:
+def _problem(row: ProblemRow, fault: Fault) -> Problem:
     kinds = {type(test) for test in row.tests}
     if len(kinds) > 1:
         raise fault("tests", "tests of one problem must be all of one kind: args/expected, stdin/stdout, or code")
@@ -318,7 +330,7 @@ def _problem(row: ProblemRow, fault: Callable[[str, str], DataError]) -> Problem
     )
 
 
-def _parses(code: str, field: str, fault: Callable[[str, str], DataError]) -> None:
+def _parses(code: str, field: str, fault: Fault) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # doubtful escapes in strings are not our business
@@ -329,7 +341,7 @@ def _parses(code: str, field: str, fault: Callable[[str, str], DataError]) -> No
         raise fault(field, f"it is not valid Python ({str(error) or 'nested too deeply'})") from error
 
 
-def _test(test: CallTestRow | IOTestRow | AssertTestRow, field: str, fault: Callable[[str, str], DataError]) -> Test:
+def _test(test: CallTestRow | IOTestRow | AssertTestRow, field: str, fault: Fault) -> Test:
     if isinstance(test, IOTestRow):
         return IOTest(test.stdin, test.stdout)
     if isinstance(test, AssertTestRow):
@@ -353,7 +365,7 @@ def _test(test: CallTestRow | IOTestRow | AssertTestRow, field: str, fault: Call
     )
 
 
-def _plain(data: Any, field: str, fault: Callable[[str, str], DataError]) -> str:
+def _plain(data: Any, field: str, fault: Fault) -> str:
     try:
         return values.dumps(values.decode(data))
     except (values.NotPlain, RecursionError) as error:

@@ -85,12 +85,17 @@ BAD: dict[str, tuple[Kind, Any, str]] = {
     "half a line": ("humaneval", '{"task_id": "Te', "line 2 is not JSON"),
     "no object": ("humaneval", [1], "line 2 has no text as 'task_id'"),
     "no test": ("humaneval", HUMANEVAL | {"test": None}, "line 2 has no text as 'test'"),
-    "an entry point that is no name": ("humaneval", HUMANEVAL | {"task_id": "b", "entry_point": "f()"}, "line 2 has no name"),
-    "a solution that does not parse": ("humaneval", HUMANEVAL | {"task_id": "b", "canonical_solution": "return ("}, "canonical_solution in"),
-    "a test that does not parse": ("humaneval", HUMANEVAL | {"task_id": "b", "test": "assert ("}, "The test in"),
+    "an entry point that is no name": ("humaneval", HUMANEVAL | {"task_id": "b", "entry_point": "f()"}, "whose entry_point cannot be used: 'f()'"),
+    "a solution that does not parse": (
+        "humaneval",
+        HUMANEVAL | {"task_id": "b", "canonical_solution": "return ("},
+        "whose reference cannot be used: it is not valid Python",
+    ),
+    "a test that does not parse": ("humaneval", HUMANEVAL | {"task_id": "b", "test": "assert ("}, "whose tests.0.code cannot be used: it is not valid Python"),
     "a repeated name": ("humaneval", HUMANEVAL, "line 2 repeats Test/0"),
     "MBPP code that does not parse": ("mbpp", MBPP | {"task_id": 5, "code": "def f(:"}, "line 2 does not parse"),
     "MBPP without tests": ("mbpp", MBPP | {"task_id": 5, "test_list": []}, "line 2 has an empty test_list"),
+    "MBPP set-up code that does not parse": ("mbpp", MBPP | {"task_id": 5, "test_setup_code": ":"}, "whose tests.0.code cannot be used"),
     "MBPP of deep nesting": ("mbpp", "[" * 100_000, "line 2 is not JSON"),
 }
 
