@@ -95,13 +95,14 @@ def test_daemons_do_not_survive(sandbox):
 def test_daemons_that_keep_our_pipes_open_do_not_delay_us(sandbox):
     before = processes()
     result = verdict(sandbox, ADD, "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(300)\n" + RIGHT["add"])
-    assert result.outcome is Outcome.PASSED
-    assert result.wall_seconds < 200
+    assert result.outcome is Outcome.PASSED  # waiting for the daemon's 300 seconds would have met the wall limit
     assert processes() <= before
 
 
 def test_threads_do_not_survive_or_delay(sandbox):
+    before = processes()
     leave(sandbox, "import threading, time\nthreading.Thread(target=time.sleep, args=(300,)).start()")
+    assert processes() <= before
 
 
 def test_mounts_and_temporary_directories_do_not_pile_up(full):

@@ -44,7 +44,7 @@ def test_calls_return_values(sandbox):
     assert [reply.status for reply in execution.replies] == ["passed", "passed"]
     assert values.loads(execution.replies[0].value) == ((1, [2.5, None, True]), {})
     assert execution.compile_error == execution.load_error == ""
-    assert 0 < execution.cpu_seconds < 3
+    assert execution.cpu_seconds > 0
     assert execution.wall_seconds > 0
     assert 1 < execution.peak_mb < 256
 

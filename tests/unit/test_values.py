@@ -57,7 +57,8 @@ def test_every_plain_value_survives_the_round_trip(value: object) -> None:
 
 @given(PLAIN)
 def test_text_is_strict_json_that_utf8_can_hold(value: object) -> None:
-    json.loads(values.dumps(value).encode().decode(), parse_constant=pytest.fail)
+    text = values.dumps(value)
+    assert json.loads(text.encode().decode(), parse_constant=pytest.fail) == json.loads(text)
 
 
 @given(JSON)
@@ -66,15 +67,16 @@ def test_decoding_any_json_gives_plain_data_or_not_plain(data: object) -> None:
         value = values.decode(data)  # type: ignore[arg-type]
     except values.NotPlain:
         return
-    values.encode(value)
+    assert values.dumps(values.loads(values.dumps(value))) == values.dumps(value)
 
 
 @given(st.text())
 def test_loading_any_text_gives_plain_data_or_not_plain(text: str) -> None:
     try:
-        values.encode(values.loads(text))
+        value = values.loads(text)
     except values.NotPlain:
         return
+    assert values.dumps(values.loads(values.dumps(value))) == values.dumps(value)
 
 
 def test_order_of_dictionaries_is_kept_since_functions_may_depend_on_it() -> None:
