@@ -146,7 +146,7 @@ def _hub_commit(source: Source) -> str:
         return source.commit
     try:
         from huggingface_hub import HfApi, snapshot_download
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise missing_extra("train", "huggingface_hub") from error
     try:
         sha = HfApi().model_info(source.hub_id, revision=source.commit or None, timeout=20).sha
@@ -186,7 +186,7 @@ def pick_device(device: str = "auto") -> str:
         return device
     try:
         import torch
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise missing_extra("train", "torch") from error
     return "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -200,7 +200,7 @@ def load(name: str, dtype: Dtype = "auto", device: str = "cpu") -> Checkpoint:
     try:
         import torch
         from transformers import AutoTokenizer
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise missing_extra("train", error.name or "transformers") from error
     if source.folder is not None and not source.gguf:
         _inspect_folder(name, source.folder)
@@ -303,7 +303,7 @@ def _explained(source: Source) -> Generator[None]:
         yield
     except EngineError:
         raise
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise missing_extra("train", error.name or "transformers") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if source.folder is None:

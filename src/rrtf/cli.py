@@ -80,14 +80,13 @@ def _load(path: Path, overrides: tuple[str, ...]) -> Recipe:
 def _run(recipe: Recipe, verb: str | None) -> dict[str, Manifest]:
     from rrtf import pipeline
     from rrtf.engine import runner
-    from rrtf.engine.local import InlineExecutor, ProcessExecutor
+    from rrtf.engine.local import executor
     from rrtf.recipe import freeze
 
     built = pipeline.build(recipe)
     only = None if verb is None else pipeline.of_verb(built, verb)
-    executor = InlineExecutor() if recipe.how.processes == 1 else ProcessExecutor(recipe.how.processes)
     frozen = partial(freeze, recipe, built.directory / "recipe.toml")
-    return runner.run(built, only, executor, lambda line: click.echo(line, err=True), frozen)
+    return runner.run(built, only, executor(recipe.how.processes), lambda line: click.echo(line, err=True), frozen)
 
 
 @cli.command()

@@ -12,7 +12,7 @@ from pathlib import Path
 from rrtf import pipeline, recipe
 from rrtf.benchmarks.results import scores, table
 from rrtf.engine import artifacts, runner
-from rrtf.engine.local import InlineExecutor
+from rrtf.engine.local import executor
 from rrtf.joins import BEFORE
 
 
@@ -47,7 +47,7 @@ def examine(
     }
     wanted = recipe.assemble(asked, overrides)
     built = pipeline.examination(wanted)
-    runner.run(built, None, InlineExecutor(), say, partial(recipe.freeze, wanted, built.directory / "recipe.toml"))
+    runner.run(built, None, executor(wanted.how.processes), say, partial(recipe.freeze, wanted, built.directory / "recipe.toml"))
     found = table(scores(runner.rows(built, BEFORE)))
     artifacts.write_text(built.directory / "results.md", f"{found}\n")
     return found

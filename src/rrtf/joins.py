@@ -52,6 +52,8 @@ class Graded:
     """Prompt format."""
     decoding: str
     """Name of the decoding in the recipe, such as `greedy`."""
+    temperature: float
+    top_p: float
     response: Response
     verdict: Verdict
 

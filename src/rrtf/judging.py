@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from rrtf.errors import SandboxError
 from rrtf.identity import Json
 from rrtf.records import Problem, Response, Verdict
 from rrtf.sandbox import PlainConfig, ProcessConfig, SandboxRuntime, open_sandbox
@@ -16,13 +17,29 @@ from rrtf.sandbox.harness import JudgingFailure, judge_many
 
 Judge = Callable[[Iterable[tuple[Problem, Response]]], Iterator[Verdict | JudgingFailure]]
 """Judges answers, in no particular order."""
+_HOPELESS = 20
+"""So many failures of ours without a single verdict are no hiccups: going on would retry every program in vain and end far from the cause."""
 
 
 @contextmanager
 def open_judge(config: ProcessConfig | PlainConfig, runtime: SandboxRuntime) -> Generator[Judge]:
-    """A sandbox for the length of the block, as a function from answers to verdicts."""
+    """A sandbox for the length of the block, as a function from answers to verdicts. That raises `SandboxError` when nothing can be judged on this machine."""
     with open_sandbox(config, runtime) as sandbox:
-        yield partial(judge_many, sandbox=sandbox, threads=runtime.count(), limits=config.limits.limits())
+        judge = partial(judge_many, sandbox=sandbox, threads=runtime.count(), limits=config.limits.limits())
+        yield lambda answers: _unless_hopeless(judge(answers))
+
+
+def _unless_hopeless(found: Iterator[Verdict | JudgingFailure]) -> Iterator[Verdict | JudgingFailure]:
+    failures = 0
+    for number, item in enumerate(found, 1):
+        failures += isinstance(item, JudgingFailure)
+        if isinstance(item, JudgingFailure) and number == failures == _HOPELESS:
+            raise SandboxError(
+                f"None of the first {_HOPELESS} programs could be judged; the last with: {item.reason.rstrip('.')}.",
+                why="That is this machine's trouble and says nothing about the programs.",
+                hint="See what `rrtf check` says about the sandbox; finished work is kept.",
+            )
+        yield item
 
 
 def isolation(config: ProcessConfig | PlainConfig) -> Json:

@@ -75,7 +75,7 @@ def test_raising_n_of_the_examination_keeps_what_is_there(done: World, make_worl
     more = ("--set", "evaluate.decodings.warm.n=3")
     ended = rrtf("evaluate", world.recipe, *more)
     assert ended.code == 0, ended.err
-    assert "evaluate.before: resume (its extent went from {'greedy': 1, 'warm': 2} to {'greedy': 1, 'warm': 3}; what is there is kept)" in ended.err
+    assert "evaluate.before: resume (decodings.warm.n 2 -> 3; what is there is kept)" in ended.err
     for name in (joins.BEFORE, joins.AFTER):
         kept = {row.response.id: row for row in rows(done, name)}
         now = {row.response.id: row for row in rows(world, name, more[1])}

@@ -135,7 +135,7 @@ def test_worker_processes_give_the_same_rows(again: Callable[..., World], done: 
 def test_raising_n_pays_only_for_the_difference(again: Callable[..., World], done: World, rrtf: Any) -> None:
     world = again()
     ended = rrtf("sample", world.recipe, "--set", "sample.n=3")
-    assert "its extent went from {'n': 2} to {'n': 3}; what is there is kept" in ended.err
+    assert "n 2 -> 3; what is there is kept" in ended.err
     ended = rrtf("execute", world.recipe, "--set", "sample.n=3")
     assert decided(ended.err) == {"execute": "resume"}
     kept = {row.response_id: row for row in rows(done, joins.EXECUTE)}
@@ -212,8 +212,11 @@ def test_a_reference_that_we_could_not_judge_is_neither_kept_nor_dropped(
 
     with monkeypatch.context() as patch:
         patch.setattr(ProcessSandbox, "run", fails)
-        ended = rrtf("curate", world.recipe)
-    assert ended.code == 0
+        ended = rrtf("run", world.recipe)
+    assert ended.code == 4
+    assert "6 cases of curate failed on our side, the first with:" in " ".join(ended.err.split())
+    assert "down. Nothing is left for the later stages." in " ".join(ended.err.split())
+    assert "train:" not in ended.err
     assert artifacts.require_manifest(world.run / "curate").rows == 0
     assert rrtf("curate", world.recipe).out == 'curate: {"kept": 6}\n'
 

@@ -34,7 +34,7 @@ def verdict(of: Response, outcome: Outcome) -> Verdict:
 
 def graded(of: Problem, outcome: Outcome, form: str) -> Graded:
     answer = response(of, "student")
-    return Graded(benchmark="starter", prompting=form, decoding="greedy", response=answer, verdict=verdict(answer, outcome))
+    return Graded(benchmark="starter", prompting=form, decoding="greedy", temperature=0.0, top_p=0.95, response=answer, verdict=verdict(answer, outcome))
 
 
 @pytest.fixture

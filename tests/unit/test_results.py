@@ -37,7 +37,7 @@ def graded(problem: str, passed: bool, *, index: int = 0, prompting: str = "pape
         wall_seconds=0,
         peak_mb=0,
     )
-    return Graded(benchmark=benchmark, prompting=prompting, decoding=decoding, response=response, verdict=verdict)
+    return Graded(benchmark=benchmark, prompting=prompting, decoding=decoding, temperature=0.0, top_p=0.95, response=response, verdict=verdict)
 
 
 def greedy(bits: str, **other: Any) -> list[Graded]:

@@ -102,7 +102,7 @@ def test_a_stage_can_be_run_alone_once_its_inputs_exist(toy: Toy, directory: Pat
 def test_growing_n_pays_only_for_the_difference(toy: Toy, directory: Path, tmp_path: Path) -> None:
     go(toy.but(n=2), directory)
     larger = toy.but(n=5)
-    assert why(larger, directory, "draw") == "its extent went from {'n': 2} to {'n': 5}; what is there is kept"
+    assert why(larger, directory, "draw") == "n 2 -> 5; what is there is kept"
     paid = paid_for(toy, lambda: go(larger, directory))
     assert sorted(paid) == sorted([f"draw {key} {index}" for key in "abcde" for index in (2, 3, 4)] + ["total"])
     go(larger, tmp_path / "fresh")
@@ -150,7 +150,7 @@ def test_an_upstream_rerun_with_the_same_rows_invalidates_nothing(toy: Toy, dire
     [
         ({"salt": "pepper"}, "run", "the config changed: salt 'salt' -> 'pepper'"),
         ({"version": 2}, "run", "version 1 became 2"),
-        ({"n": 3}, "resume", "its extent went from {'n': 2} to {'n': 3}; what is there is kept"),
+        ({"n": 3}, "resume", "n 2 -> 3; what is there is kept"),
         ({"title": "other"}, "reuse", "same config and inputs, 10 rows"),
         ({"part": 5}, "reuse", "same config and inputs, 10 rows"),
         ({"shuffled": 7}, "reuse", "same config and inputs, 10 rows"),
@@ -218,7 +218,7 @@ def test_tuples_in_a_config_are_no_change(toy: Toy, directory: Path) -> None:
 
     runner.run(pipeline(2), None, InlineExecutor(), lambda line: None)
     (_, decision, _) = runner.plan(pipeline(3))
-    assert decision.why.startswith("its extent went")
+    assert decision.why == "n 2 -> 3; what is there is kept"
 
 
 def _with(stage: Stage, **changes: object) -> Stage:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -151,3 +153,32 @@ def test_no_filter_is_guessed_for_an_unknown_processor(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     with pytest.raises(OSError, match="riscv64"):
         syscalls.build(7, network=True, processes=True)
+
+
+_WITHOUT_VIEW = """
+import json, os, sys
+from rrtf.sandbox.inside import isolate, view
+
+def refused(packages):
+    raise OSError(1, "Operation not permitted")
+
+view.build = refused
+isolate._STANDARD_LIBRARY = sys.argv[1]
+world = isolate.enter(namespaces=True, packages=[])
+print(json.dumps([os.listdir(sys.argv[1]), world.missing]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_stays_able_to_import_where_other_users_cannot_read_the_interpreter(tmp_path):
+    """An interpreter below a home directory of mode 700, on a machine that grants user namespaces but no mounts."""
+    library = tmp_path / "home" / "lib"
+    library.mkdir(parents=True)
+    (library / "tempfile.py").touch()
+    library.parent.chmod(0o700)
+    ended = subprocess.run([sys.executable, "-c", _WITHOUT_VIEW, str(library)], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    listed, missing = json.loads(ended.stdout)
+    assert listed == ["tempfile.py"]
+    assert "user namespace (Permission denied)" in missing
+    assert any(line.startswith("unprivileged user (Permission denied: other users cannot read") for line in missing)

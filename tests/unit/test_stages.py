@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -341,11 +342,27 @@ def test_an_examination_asks_only_for_what_is_not_known(judge: Judge) -> None:
     assert all(row in found for row in everything)
 
 
+def test_another_decoding_or_format_pays_for_itself_alone(judge: Judge) -> None:
+    everything = do(sitting(), CASES)
+    known: dict[str, Sequence[Row]] = {case.key: [row for row in everything if row.response.problem_id == case.key] for case in CASES}
+    cold = {**CONFIG.decodings, "cold": DecodingConfig(temperature=0.1, benchmarks=("hard",))}
+    for more, formats, answers in (
+        (CONFIG.model_copy(update={"decodings": cold}), ("paper", "raw"), 2),
+        (CONFIG, ("paper", "raw", "chat"), 4),
+        # The name stays and the temperature changes: these are other answers.
+        (CONFIG.model_copy(update={"decodings": {**CONFIG.decodings, "greedy": DecodingConfig(temperature=0.3)}}), ("paper", "raw"), 4),
+    ):
+        assert sitting(more, formats).identity == sitting().identity
+        assert sitting(more, formats).extent != sitting().extent
+        judge.judged.clear()
+        found = do(sitting(more, formats), CASES, known)
+        assert len(judge.judged) == answers
+        assert all(row.temperature == more.decodings[row.decoding].temperature for row in found)
+
+
 def test_an_examination_forgets_answers_of_other_weights(judge: Judge) -> None:
     everything = do(sitting(), CASES)
-    strange = [
-        Graded(benchmark=row.benchmark, prompting=row.prompting, decoding=row.decoding, response=answer(problem(1)), verdict=row.verdict) for row in everything
-    ]
+    strange = [replace(row, response=answer(problem(1))) for row in everything]
     assert len(do(sitting(), CASES, {case.key: strange for case in CASES})) == len(everything)
     assert len(judge.judged) == 2 * len(everything)
 

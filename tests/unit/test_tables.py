@@ -153,7 +153,7 @@ def test_measurements_take_no_part_in_digests_and_everything_else_does() -> None
 def test_measurements_of_nested_records_take_no_part_either() -> None:
     verdict = Verdict(problem_id="p", response_id="r", outcome=Outcome.PASSED, tests=("passed",), cause="", cpu_seconds=1.0, wall_seconds=2.0, peak_mb=3.0)
     response = Response(problem_id="p", author=Author("student", "m", ""), index=0, text="", code=None, rule="", stop="stop", completion_tokens=1)
-    row = Graded(benchmark="b", prompting="f", decoding="d", response=response, verdict=verdict)
+    row = Graded(benchmark="b", prompting="f", decoding="d", temperature=0.0, top_p=1.0, response=response, verdict=verdict)
     assert tables.digest([row]) == tables.digest([replace(row, verdict=replace(verdict, cpu_seconds=9.0, wall_seconds=9.0, peak_mb=9.0))])
     assert tables.digest([row]) != tables.digest([replace(row, verdict=replace(verdict, outcome=Outcome.PARTIAL))])
 

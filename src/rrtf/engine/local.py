@@ -92,3 +92,8 @@ def _apply(item: Any) -> Any:
     if isinstance(work, RrtfError):
         raise work
     return work(item)
+
+
+def executor(processes: int) -> InlineExecutor | ProcessExecutor:
+    """The executor for so many processes."""
+    return InlineExecutor() if processes == 1 else ProcessExecutor(processes)

@@ -21,7 +21,7 @@ from rrtf.engine import artifacts, tables
 from rrtf.engine.artifacts import Manifest, Part
 from rrtf.engine.progress import progress
 from rrtf.engine.stage import Case, Failure, FoldStage, FoldTask, MapStage, Opener, Row, Stage, Task, Tick, Work
-from rrtf.errors import DataError, RrtfError
+from rrtf.errors import DataError, EngineError, RrtfError
 from rrtf.identity import Json, fingerprint, stable
 from rrtf.protocols import Executor
 
@@ -77,7 +77,8 @@ def run(
     """Bring the stages named in `only` (all when None) up to date, in order. Returns the manifests of the stages that are finished.
 
     `begin` is called once the directory is ours: what it writes there cannot disturb another run. Raises `DataError` when a stage reads an artefact that is
-    not there, `RecipeError` when another process holds the directory.
+    not there, `RecipeError` when another process holds the directory, `EngineError` when every
+    case of a stage failed on our side.
     """
     wanted = {stage.name for stage in pipeline.stages} if only is None else set(only)
     manifests: dict[str, Manifest] = {}
@@ -104,6 +105,8 @@ def run(
             if manifest.failures:
                 first = manifest.failures[0]
                 owed = f"{len(manifest.failures)} cases of {stage.name} failed on our side, the first with: {first['reason']}."
+                if not manifest.rows:
+                    raise EngineError(owed, why="Nothing is left for the later stages.", hint="See what `rrtf check` says, and run it again: nothing is lost.")
                 say(f"  {owed} They are no results; the next run tries them again.")
     return manifests
 
@@ -170,7 +173,7 @@ def _decide(pipeline: Pipeline, stage: Stage, inputs: Mapping[str, str]) -> Deci
         whole = isinstance(stage, FoldStage) or any(isinstance(pipeline.stage(name), FoldStage) for name in changed)
         return Decision(stage.name, "run", what) if whole else Decision(stage.name, "resume", f"{what}; cases that did not are kept")
     extent = stage.extent if isinstance(stage, MapStage) else None
-    return Decision(stage.name, "resume", f"its extent went from {manifest.extent} to {extent}; what is there is kept")
+    return Decision(stage.name, "resume", f"{_difference(manifest.extent, stable(extent))}; what is there is kept")
 
 
 def _difference(old: Json, new: Json, where: str = "") -> str:

@@ -30,7 +30,7 @@ try:
     from rrtf.generation.choosing import choose
     from rrtf.generation.decoding import Decoder, Job, Row, check_room
     from rrtf.generation.stopping import Reader, end_tokens
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise missing_extra("train", error.name or "torch") from error
 
 

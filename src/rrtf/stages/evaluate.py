@@ -150,21 +150,20 @@ def stage(
         "model": model or "trained",
         "revision": revision,
         "engine": engine.model_dump(mode="json"),
-        "prompting": list(prompting),
-        "decodings": {key: item.model_dump(mode="json", exclude={"n"}) for key, item in config.decodings.items()},
         "max_new_tokens": config.max_new_tokens,
         "sandbox": sandbox.model_dump(mode="json"),
         "seed": config.seed,
     }
     return MapStage(
         name=name,
-        version=1,
+        version=2,
         reads=(EXAM, trained) if trained else (EXAM,),
         row=Graded,
         key=lambda row: row.response.problem_id,
         order=lambda row: (row.prompting, row.decoding, row.response.index),
         identity=identity,
-        extent={key: item.n for key, item in config.decodings.items()},
+        # Answers to what is asked for no longer are not among the rows, and one more way of asking pays for itself alone.
+        extent={"prompting": list(prompting), "decodings": {key: item.model_dump(mode="json") for key, item in config.decodings.items()}},
         open=partial(_open, config, prompting, engine, model, trained, sandbox, runtime, how),
         expected=partial(_expected, config, prompting),
         unit="answers",
@@ -230,7 +229,10 @@ def _work(
                 known: dict[int, Graded] = {
                     old.response.index: old
                     for old in task.known.get(key, ())
-                    if (old.prompting, old.decoding) == (form, name) and old.response.index < decoding.n and old.response.author == author
+                    if (old.prompting, old.temperature, old.top_p) == (form, decoding.temperature, decoding.top_p)
+                    and old.decoding == name
+                    and old.response.index < decoding.n
+                    and old.response.author == author
                 }
                 yield from known.values()
                 task.tick(len(known))
@@ -245,6 +247,8 @@ def _work(
                         benchmark=exam[verdict.problem_id].benchmark,
                         prompting=form,
                         decoding=name,
+                        temperature=decoding.temperature,
+                        top_p=decoding.top_p,
                         response=by_id[verdict.response_id],
                         verdict=verdict,
                     )

@@ -162,7 +162,7 @@ def _with_adapters(causal: PreTrainedModel, lora: LoraConfig, seed: int) -> Any:
     try:
         from peft import LoraConfig as PeftConfig
         from peft import get_peft_model
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise missing_extra("train", "peft") from error
     torch.manual_seed(seed)
     settings = PeftConfig(

@@ -19,6 +19,7 @@ from . import kernel, syscalls, view
 _FIRST_ID = 1_600_000_000
 """As root, worker processes run under this user id plus their process id: a user that owns nothing, and whose process count is its own."""
 _INSIDE_ID = 1000
+_STANDARD_LIBRARY = os.path.dirname(os.__file__)
 _SEPARATE = (("ipc namespace", kernel.NEWIPC), ("uts namespace", kernel.NEWUTS), ("network namespace", kernel.NEWNET), ("cgroup namespace", kernel.NEWCGROUP))
 
 
@@ -113,22 +114,30 @@ def _own_user_namespace(user: int, group: int) -> None:
 def _separate(world: World, root: bool, user: int, packages: list[str]) -> None:
     group = user if root else os.getegid()
 
+    has_users = has_view = False
+
     def user_namespace() -> None:
         if root:
             _become(user)
         _own_user_namespace(user, group)
+        if root and not has_view:
+            os.listdir(_STANDARD_LIBRARY)
 
     def new_view() -> None:
         kernel.unshare(kernel.NEWNS)
         view.build(packages)
 
-    has_users = world.note("user namespace", attempt(user_namespace))
-    if has_users and not root:
-        user_namespace()
+    # An ordinary user may only mount in a user namespace of its own. Root mounts before it becomes another user, who may be unable to read what is mounted.
+    if not root:
+        has_users = world.note("user namespace", attempt(user_namespace))
+        if has_users:
+            user_namespace()
     has_view = world.note("private read-only file system", attempt(new_view))
     if has_view:
         new_view()
         world.packages = [view.PACKAGES] if packages else []
+    if root:
+        has_users = world.note("user namespace", attempt(user_namespace))
     if has_users and root:
         user_namespace()
         if has_view:
@@ -183,7 +192,7 @@ def _without_user_namespace(world: World, root: bool, user: int) -> None:
 
     def become() -> None:
         _become(user)
-        os.listdir(os.path.dirname(os.__file__))
+        os.listdir(_STANDARD_LIBRARY)
 
     error = attempt(become)
     if world.note("unprivileged user", error and f"{error}: other users cannot read {sys.base_prefix}"):
