@@ -31,7 +31,7 @@ class Ranking:
 
     problem_id: str
     decision: str
-    """`kept`, or the named reason why it was dropped."""
+    """One of `rrtf.ranking.Reason`: kept, kept without pairs, or why it was dropped."""
     preference: Preference | None
 
 

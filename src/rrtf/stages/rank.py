@@ -10,14 +10,14 @@ from functools import partial
 from rrtf.engine.stage import MapStage, Task, Work
 from rrtf.identity import Json
 from rrtf.joins import CURATE, EXECUTE, RANK, STUDENT, TEACHER, Ranking, kept_problem, responses, verdicts
-from rrtf.ranking import Candidate, Drop, RankingConfig, rank
+from rrtf.ranking import Candidate, Drop, RankingConfig, rank, reason_of
 
 
 def stage(config: RankingConfig) -> MapStage:
     """The stage."""
     return MapStage(
         name=RANK,
-        version=1,
+        version=2,
         reads=(CURATE, TEACHER, STUDENT, EXECUTE),
         row=Ranking,
         key=lambda row: row.problem_id,
@@ -45,10 +45,7 @@ def _work(config: RankingConfig, task: Task) -> Iterator[Ranking]:
         # A response without a verdict failed on our side: it takes no part, and is counted where it failed.
         candidates = [Candidate(response, found[response.id]) for response in responses(case) if response.id in found]
         decided = rank(case.key, candidates, config)
-        if isinstance(decided, Drop):
-            yield Ranking(case.key, str(decided.reason), None)
-        else:
-            yield Ranking(case.key, "kept", decided)
+        yield Ranking(case.key, str(reason_of(decided)), None if isinstance(decided, Drop) else decided)
 
 
 def _summary(rows: Iterator[Ranking]) -> Json:
