@@ -80,7 +80,8 @@ def _graded(benchmark: str, number: int, index: int, prompting: str, decoding: s
         wall_seconds=0.1,
         peak_mb=20.0,
     )
-    return Graded(benchmark=benchmark, prompting=prompting, decoding=decoding, temperature=0.0 if decoding == "greedy" else 0.8, top_p=0.95, response=response, verdict=verdict)
+    temperature = 0.0 if decoding == "greedy" else 0.8
+    return Graded(benchmark=benchmark, prompting=prompting, decoding=decoding, temperature=temperature, top_p=0.95, response=response, verdict=verdict)
 
 
 def _name(benchmark: str, number: int) -> str:

@@ -17,7 +17,7 @@ from rrtf import joins
 from rrtf.engine.stage import Case, Failure, MapStage, Row, Task
 from rrtf.errors import DataError, EngineError
 from rrtf.generation import GenerationHow, ScriptedConfig
-from rrtf.joins import Curation, ExamProblem, Graded, Ranking
+from rrtf.joins import Curation, ExamProblem, Ranking
 from rrtf.ranking import RankingConfig, Reason
 from rrtf.records import Author, CallTest, Outcome, Problem, Response, Verdict
 from rrtf.sandbox import ProcessConfig, SandboxRuntime

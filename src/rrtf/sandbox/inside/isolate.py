@@ -112,8 +112,27 @@ def _own_user_namespace(user: int, group: int) -> None:
 
 
 def _separate(world: World, root: bool, user: int, packages: list[str]) -> None:
-    group = user if root else os.getegid()
+    has_users, has_view = _users_and_files(world, root, user, packages)
+    for name, flag in _SEPARATE:
+        granted = world.note(name, _error_of(lambda flag=flag: kernel.unshare(flag)))
+        world.network = world.network or (granted and flag == kernel.NEWNET)
+        if granted and flag == kernel.NEWUTS:
+            socket.sethostname("sandbox")
+    world.own_pids = world.note("pid namespace", _error_of(lambda: kernel.unshare(kernel.NEWPID)))
+    if world.own_pids:
+        _follow_first_process()
+    if has_view:
+        _mount_proc(world)
+        world.private_tmp = world.note("private temporary directory of bounded size", attempt(lambda: kernel.mount("tmpfs", "/tmp", "tmpfs", 0, "size=64k")))
+    if has_users:
+        world.granted.append("unprivileged user")
+    else:
+        _without_user_namespace(world, root, user)
 
+
+def _users_and_files(world: World, root: bool, user: int, packages: list[str]) -> tuple[bool, bool]:
+    """Whether this process got a user namespace of its own, and a file system of its own."""
+    group = user if root else os.getegid()
     has_users = has_view = False
 
     def user_namespace() -> None:
@@ -143,21 +162,7 @@ def _separate(world: World, root: bool, user: int, packages: list[str]) -> None:
         if has_view:
             # The mounts made as root belong to the machine's user namespace; a copy of our own is needed to add a /tmp and a /proc to it.
             kernel.unshare(kernel.NEWNS)
-    for name, flag in _SEPARATE:
-        granted = world.note(name, _error_of(lambda flag=flag: kernel.unshare(flag)))
-        world.network = world.network or (granted and flag == kernel.NEWNET)
-        if granted and flag == kernel.NEWUTS:
-            socket.sethostname("sandbox")
-    world.own_pids = world.note("pid namespace", _error_of(lambda: kernel.unshare(kernel.NEWPID)))
-    if world.own_pids:
-        _follow_first_process()
-    if has_view:
-        _mount_proc(world)
-        world.private_tmp = world.note("private temporary directory of bounded size", attempt(lambda: kernel.mount("tmpfs", "/tmp", "tmpfs", 0, "size=64k")))
-    if has_users:
-        world.granted.append("unprivileged user")
-    else:
-        _without_user_namespace(world, root, user)
+    return has_users, has_view
 
 
 def _follow_first_process() -> None:
