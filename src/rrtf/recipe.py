@@ -85,7 +85,7 @@ class HowConfig(BaseModel):
     model_config = _CONFIG
     processes: int = Field(default=1, ge=1)
     """Worker processes per stage; each loads its own model."""
-    part_problems: int = Field(default=64, ge=1)
+    part_problems: int = Field(default=128, ge=1)
     """Problems in one part of an artefact: what a kill can cost."""
     sandbox: SandboxRuntime = SandboxRuntime()
     """Programs judged at once, and how much isolation is insisted on."""
