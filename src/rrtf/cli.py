@@ -204,6 +204,39 @@ def check(problems: Path | None, only_sandbox: bool, require: str | None) -> Non
 
 
 @cli.command()
+@click.argument("answers", type=click.Path(path_type=Path))
+@click.option("--benchmark", help="humaneval, starter or mbpp:FILE: whose problems ANSWERS belong to.")
+@click.option("--problems", type=click.Path(path_type=Path), help="Or a file of problems in our format.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the verdicts go, one JSON object per answer, in order.")
+@click.option("--format", "form", type=click.Choice(["raw", "chat"]), default="raw", show_default=True, help="raw: answers continue the prompt; chat: they stand alone.")
+@click.option("--workers", type=click.IntRange(1), help="Programs judged at once; one per processor when not given.")
+@click.option("--require", type=click.Choice(["full"]), help="Refuse to judge with reduced isolation.")
+def judge(answers: Path, benchmark: str | None, problems: Path | None, out: Path, form: Any, **runtime: Any) -> None:
+    """Judge a file of ANSWERS made elsewhere: task_id (or name) and completion, one JSON object a line."""
+    if (benchmark is None) == (problems is None):
+        raise click.UsageError("Give either --benchmark or --problems.")
+    from rrtf.answer_files import judge_file
+    from rrtf.benchmarks import open_benchmark
+    from rrtf.errors import SandboxError
+    from rrtf.records import Outcome
+    from rrtf.sandbox import ProcessConfig, SandboxRuntime
+
+    chosen = open_benchmark(benchmark or str(problems)).problems()
+    known = {name: value for name, value in runtime.items() if value is not None}
+    found = judge_file(answers, chosen, out, ProcessConfig(), SandboxRuntime(**known), form, lambda line: click.echo(line, err=True))
+    counts = ", ".join(f"{outcome.name} {found.outcomes.get(outcome, 0)}" for outcome in reversed(Outcome))
+    click.echo(f"{found.answers} answers, {found.programs} programs, {found.known} of them judged before: {counts}")
+    click.echo(found.scores)
+    if found.failures:
+        name, reason = next(iter(found.failures.items()))
+        raise SandboxError(
+            f"{len(found.failures)} answers could not be judged, for reasons of ours; the first, {name}: {reason}",
+            why="They have no verdict and are not in the output.",
+            hint="Run the same command again: only they are tried.",
+        )
+
+
+@cli.command()
 @click.argument("kind", type=click.Choice(["humaneval", "mbpp"]))
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
