@@ -208,7 +208,9 @@ def check(problems: Path | None, only_sandbox: bool, require: str | None) -> Non
 @click.option("--benchmark", help="humaneval, starter or mbpp:FILE: whose problems ANSWERS belong to.")
 @click.option("--problems", type=click.Path(path_type=Path), help="Or a file of problems in our format.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the verdicts go, one JSON object per answer, in order.")
-@click.option("--format", "form", type=click.Choice(["raw", "chat"]), default="raw", show_default=True, help="raw: answers continue the prompt; chat: they stand alone.")
+@click.option(
+    "--format", "form", type=click.Choice(["raw", "chat"]), default="raw", show_default=True, help="raw: answers continue the prompt; chat: they stand alone."
+)
 @click.option("--workers", type=click.IntRange(1), help="Programs judged at once; one per processor when not given.")
 @click.option("--require", type=click.Choice(["full"]), help="Refuse to judge with reduced isolation.")
 def judge(answers: Path, benchmark: str | None, problems: Path | None, out: Path, form: Any, **runtime: Any) -> None:

@@ -33,7 +33,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     real = ProcessSandbox.run
 
     def counting(self: Any, program: Any) -> Any:
-        ran.append(program.code)
+        ran.append(program.source)
         return real(self, program)
 
     monkeypatch.setattr(ProcessSandbox, "run", counting)
@@ -78,16 +78,14 @@ def test_a_killed_run_goes_on_from_its_journal(rrtf: Any, tmp_path: Path, runs: 
     assert rrtf("judge", given, "--benchmark", "starter", "--out", out).code == 0
     assert runs == [ALSO_GOOD]
     measured = ("cpu_seconds", "wall_seconds", "peak_mb")
-    assert [{k: v for k, v in row.items() if k not in measured} for row in read(out)] == [
-        {k: v for k, v in row.items() if k not in measured} for row in whole
-    ]
+    assert [{k: v for k, v in row.items() if k not in measured} for row in read(out)] == [{k: v for k, v in row.items() if k not in measured} for row in whole]
 
 
 def test_a_failure_of_ours_is_no_verdict(rrtf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given, out, real = answers(tmp_path / "a.jsonl", (PROBLEM.name, GOOD), (OTHER.name, ALSO_GOOD)), tmp_path / "v.jsonl", ProcessSandbox.run
 
     def falls_over(self: Any, program: Any) -> Any:
-        if program.code == GOOD:
+        if program.source == GOOD:
             raise SandboxFailure("no more room")
         return real(self, program)
 
