@@ -1,6 +1,6 @@
 """Frozen records as Parquet rows and back, with nothing but their type annotations to go by.
 
-Nested records become structs, tuples become lists, enums their names, unions of records structs with a `kind`. The files are plain Parquet:
+Nested records become structs, tuples become lists, enums their names, unions of records structs with a `kind`; a content id is a column too. The files are plain Parquet:
 DuckDB, pandas and polars open them without us. Digests are taken over rows, not bytes, so that the Parquet version changes no digest. Not here: which rows
 belong to which artefact (`rrtf.engine.artifacts`).
 """
@@ -67,9 +67,11 @@ def _codec(annotation: object) -> _Codec:
 def _record(kind: type) -> _Codec:
     hints = typing.get_type_hints(kind)
     fields = {field.name: _codec(hints[field.name]) for field in dataclasses.fields(kind)}
+    # An id that follows from the content is written for those who join tables without us, and not read back.
+    written = {"id": _codec(str), **fields} if isinstance(getattr(kind, "id", None), property) else fields
     return _Codec(
-        pa.struct([pa.field(name, codec.arrow) for name, codec in fields.items()]),
-        lambda record: {name: codec.dump(getattr(record, name)) for name, codec in fields.items()},
+        pa.struct([pa.field(name, codec.arrow) for name, codec in written.items()]),
+        lambda record: {name: codec.dump(getattr(record, name)) for name, codec in written.items()},
         lambda row: kind(**{name: codec.load(row[name]) for name, codec in fields.items()}),
     )
 

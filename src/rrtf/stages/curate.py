@@ -60,7 +60,7 @@ def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntim
     }
     return MapStage(
         name=CURATE,
-        version=1,
+        version=2,
         reads=(),
         row=Curation,
         key=lambda row: row.problem.id,

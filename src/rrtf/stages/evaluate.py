@@ -99,7 +99,7 @@ def exam_stage(problems: Sequence[ExamProblem]) -> MapStage:
     """The examination as rows."""
     return MapStage(
         name=EXAM,
-        version=1,
+        version=2,
         reads=(),
         row=ExamProblem,
         key=lambda row: row.problem.id,
@@ -156,7 +156,7 @@ def stage(
     }
     return MapStage(
         name=name,
-        version=2,
+        version=3,
         reads=(EXAM, trained) if trained else (EXAM,),
         row=Graded,
         key=lambda row: row.response.problem_id,

@@ -59,7 +59,7 @@ def stage(
     }
     return MapStage(
         name=name,
-        version=1,
+        version=2,
         reads=(CURATE,),
         row=Response,
         key=lambda row: row.problem_id,
