@@ -5,6 +5,7 @@ Not here: the examination itself (`rrtf.stages.evaluate`), which is the one the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from rrtf import pipeline, recipe
 from rrtf.benchmarks.results import scores, table
 from rrtf.engine import artifacts, runner
 from rrtf.engine.local import executor
-from rrtf.joins import BEFORE
+from rrtf.joins import BEFORE, EXAM
 
 
 def examine(
@@ -48,6 +49,7 @@ def examine(
     wanted = recipe.assemble(asked, overrides)
     built = pipeline.examination(wanted)
     runner.run(built, None, executor(wanted.how.processes), say, partial(recipe.freeze, wanted, built.directory / "recipe.toml"))
-    found = table(scores(runner.rows(built, BEFORE)))
+    examined = Counter(row.benchmark for row in runner.rows(built, EXAM))
+    found = table(scores(runner.rows(built, BEFORE), examined))
     artifacts.write_text(built.directory / "results.md", f"{found}\n")
     return found

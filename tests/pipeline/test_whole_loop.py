@@ -128,7 +128,7 @@ def test_worker_processes_give_the_same_rows(again: Callable[..., World], done: 
         shutil.rmtree(world.run / name)
     ended = rrtf("run", world.recipe, "--set", "how.processes=2")
     assert ended.code == 0, ended.err
-    assert decided(ended.err) == {**dict.fromkeys(ALL, "reuse"), "sample.student": "run", "execute": "run"}
+    assert decided(ended.err) == {**dict.fromkeys(ALL, "reuse"), "sample.student": "run", "execute": "run", "report": "run"}
     assert digests(world.run) == digests(done.run)
 
 

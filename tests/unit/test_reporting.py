@@ -102,7 +102,7 @@ def test_headline_speaks_of_the_smallest_k() -> None:
 def test_caveats_tell_of_several_tests_and_missing_problems() -> None:
     said = " ".join(words.caveats(ReportData(title="t", comparisons=(comparison(left_out=2), comparison("c")))))
     assert "The 2 p-values are not corrected" in said
-    assert "2 problems that only one side answered, because runs of ours failed, are left out" in said
+    assert "2 problems without an answer on both sides, because runs of ours failed, are left out" in said
 
 
 def test_failures_of_ours_are_told() -> None:

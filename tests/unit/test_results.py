@@ -80,6 +80,13 @@ def test_problem_with_too_few_answers_is_left_out_not_failed() -> None:
     assert [(score.k, score.value, score.problems, score.left_out) for score in scores(rows)] == [(1, 1.0, 2, 0), (2, 1.0, 1, 1)]
 
 
+def test_problems_without_any_row_are_left_out_and_counted() -> None:
+    (score,) = scores(greedy("110"), {"b": 10})
+    assert (score.problems, score.left_out) == (3, 7)
+    (pair,) = compare(greedy("110"), greedy("111"), None, {"b": 10})
+    assert (pair.problems, pair.left_out) == (3, 7)
+
+
 def test_before_is_taken_at_its_best() -> None:
     before = [*greedy("1000", prompting="paper"), *greedy("0110", prompting="chat")]
     (pair,) = compare(before, greedy("0111"))

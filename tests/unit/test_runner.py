@@ -96,6 +96,21 @@ def test_a_stage_can_be_run_alone_once_its_inputs_exist(toy: Toy, directory: Pat
     assert actions(toy, directory) == {"source": "reuse", "draw": "reuse", "total": "run"}
 
 
+def test_a_stage_alone_refuses_inputs_of_another_config(toy: Toy, directory: Path) -> None:
+    go(toy, directory)
+    salted = toy.but(salt="other")
+    with pytest.raises(DataError, match=r"draw in .* is outdated: the config changed: salt 'salt' -> 'other'") as caught:
+        go(salted, directory, ["total"])
+    assert "`rrtf draw`" in caught.value.hint
+    with pytest.raises(DataError, match=r"source in .* is outdated"):
+        go(toy.but(items=(("a", 9),)), directory, ["total"])
+    assert list(go(salted, directory, ["draw", "total"])) == ["draw", "total"]
+    # Failures of ours do not make an artefact outdated: the rows that are there are right.
+    failing = toy.but(failing=frozenset({"a"}), salt="third")
+    go(failing, directory, ["draw"])
+    assert list(go(failing, directory, ["total"])) == ["total"]
+
+
 # ------------------------------------------------------------------------------------------------ what changes what
 
 
@@ -107,6 +122,29 @@ def test_growing_n_pays_only_for_the_difference(toy: Toy, directory: Path, tmp_p
     assert sorted(paid) == sorted([f"draw {key} {index}" for key in "abcde" for index in (2, 3, 4)] + ["total"])
     go(larger, tmp_path / "fresh")
     assert digests(directory) == digests(tmp_path / "fresh")
+
+
+def test_only_current_parts_lie_where_readers_look_and_old_ones_come_back_for_nothing(toy: Toy, directory: Path) -> None:
+    first = go(toy, directory)["draw"]
+    for changed in (toy.but(salt="other"), toy.but(n=3), toy):
+        paid = paid_for(toy, lambda changed=changed: go(changed, directory))
+        manifest = artifacts.require_manifest(directory / "draw")
+        assert {path.name for path in (directory / "draw").glob("part-*")} == {part.file for part in manifest.parts}
+    assert paid == ["total"]
+    assert manifest.digest == first.digest
+
+
+def test_a_stage_that_tells_about_its_inputs_is_owed_when_one_was_made_again(toy: Toy, directory: Path) -> None:
+    def pipeline(version: int) -> runner.Pipeline:
+        source, draw, total = toy.but(version=version).pipeline(directory).stages
+        return runner.Pipeline(directory, (source, draw, _with(total, tells=True)))
+
+    first = runner.run(pipeline(1), None, InlineExecutor(), lambda line: None)
+    assert [decision.action for decision in runner.plan(pipeline(1))] == ["reuse"] * 3
+    second = runner.run(pipeline(2), None, InlineExecutor(), lambda line: None)
+    assert first["draw"].digest == second["draw"].digest
+    assert first["total"].inputs != second["total"].inputs
+    assert [decision.action for decision in runner.plan(pipeline(2))] == ["reuse"] * 3
 
 
 def test_lowering_n_gives_exactly_the_rows_of_a_fresh_run_and_is_free(toy: Toy, directory: Path, tmp_path: Path) -> None:

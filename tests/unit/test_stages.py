@@ -360,6 +360,17 @@ def test_another_decoding_or_format_pays_for_itself_alone(judge: Judge) -> None:
         assert all(row.temperature == more.decodings[row.decoding].temperature for row in found)
 
 
+def test_answers_move_with_their_problem_to_another_benchmark(judge: Judge) -> None:
+    everything = do(sitting(), CASES)
+    known: dict[str, Sequence[Row]] = {case.key: [row for row in everything if row.response.problem_id == case.key] for case in CASES}
+    judge.judged.clear()
+    renamed = [Case(case.key, {joins.EXAM: [replace(exam, benchmark="hard")]}) for case, exam in zip(CASES, EXAM, strict=True)]
+    found = do(sitting(), renamed, known)
+    assert {row.benchmark for row in found} == {"hard"}
+    # The decoding that only `hard` is asked in is new for the problem that moved there.
+    assert len(judge.judged) == 4
+
+
 def test_an_examination_forgets_answers_of_other_weights(judge: Judge) -> None:
     everything = do(sitting(), CASES)
     strange = [replace(row, response=answer(problem(1))) for row in everything]

@@ -79,8 +79,13 @@ def wilson(solved: int, problems: int, confidence: float = 0.95) -> Interval:
 
 
 def bootstrap(values: Sequence[float], *, seed: int, confidence: float = 0.95, resamples: int = RESAMPLES) -> Interval:
-    """Percentile interval of the mean of per-problem values, resampling problems. The same seed gives the same interval."""
+    """Percentile interval of the mean of per-problem values, resampling problems. The same seed gives the same interval.
+
+    Where every value is 0, or every value 1, resampling would find no other mean and claim certainty: there it is Wilson's interval.
+    """
     _check_confidence(confidence)
+    if len(values) and (not any(values) or all(value == 1 for value in values)):
+        return wilson(round(sum(values)), len(values), confidence)
     means = _resampled_means(_array(values), seed, resamples)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high), confidence, "bootstrap")
@@ -123,8 +128,13 @@ def compare(before: Sequence[float], after: Sequence[float], *, seed: int, confi
     _check_paired(before, after)
     _check_confidence(confidence)
     old, new = _array(before), _array(after)
-    means = _resampled_means(new - old, seed, resamples)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    if bool((new == old).all()):
+        # No problem differs. The share of those that would is below Wilson's bound, and they might all differ the same way.
+        bound = wilson(0, len(old), confidence).high
+        interval = Interval(-bound, bound, confidence, "wilson")
+    else:
+        low, high = np.quantile(_resampled_means(new - old, seed, resamples), [(1 - confidence) / 2, (1 + confidence) / 2])
+        interval = Interval(float(low), float(high), confidence, "bootstrap")
     if all(value in (0, 1) for value in [*before, *after]):
         p_value, test = mcnemar([value == 1 for value in before], [value == 1 for value in after]), "mcnemar-exact"
     else:
@@ -134,7 +144,7 @@ def compare(before: Sequence[float], after: Sequence[float], *, seed: int, confi
         before=float(old.mean()),
         after=float(new.mean()),
         difference=float((new - old).mean()),
-        interval=Interval(float(low), float(high), confidence, "bootstrap"),
+        interval=interval,
         p_value=p_value,
         test=test,
         gained=int(np.sum(new > old)),

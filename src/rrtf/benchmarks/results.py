@@ -29,6 +29,7 @@ _TESTS = {
     "sign-flip-exact": "exact sign-flip permutation test",
     "sign-flip-sampled": "sampled sign-flip permutation test",
 }
+_INTERVALS = {"wilson": "Wilson", "bootstrap": "bootstrap over problems"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class Score:
     problems: int
     """Problems scored."""
     left_out: int
-    """Problems with fewer than k answers, because some of our own runs failed."""
+    """Problems of the benchmark with fewer than k answers, because some of our own runs failed."""
     n: int
     """Answers per problem (the most that any problem has)."""
     k: int
@@ -74,14 +75,14 @@ class Comparison:
     problems: int
     """Pairs: problems that both models answered."""
     left_out: int
-    """Problems that only one of them answered, because some of our own runs failed."""
+    """Problems of the benchmark that not both of them answered, because some of our own runs failed."""
     before: float
     after: float
     difference: float
     """`after - before` over the pairs; between -1 and 1."""
     low: float
     high: float
-    """95 % interval of the difference: bootstrap over problems, paired."""
+    """95 % interval of the difference: bootstrap over problems, paired; Wilson's bound on the share of differing problems where none differs."""
     p: float
     """Two-sided."""
     test: str
@@ -141,16 +142,21 @@ def p_text(p: float) -> str:
     return f"p = {p:.4f}" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def scores(rows: Iterable[Graded]) -> list[Score]:
-    """pass@k with 95 % intervals for every benchmark, prompt format and decoding in the rows of one model, in order of first appearance."""
-    return [_score(setting, tally, k) for setting, tally in _tallies(rows).items() for k in _ks(tally.n)]
+def scores(rows: Iterable[Graded], examined: Mapping[str, int] | None = None) -> list[Score]:
+    """pass@k with 95 % intervals for every benchmark, prompt format and decoding in the rows of one model, in order of first appearance.
+
+    `examined` gives each benchmark's number of problems: those without any row are left out, and counted as that.
+    """
+    return [_score(setting, tally, k, examined or {}) for setting, tally in _tallies(rows).items() for k in _ks(tally.n)]
 
 
-def compare(before: Iterable[Graded], after: Iterable[Graded], names: Mapping[str, str] | None = None) -> list[Comparison]:
+def compare(
+    before: Iterable[Graded], after: Iterable[Graded], names: Mapping[str, str] | None = None, examined: Mapping[str, int] | None = None
+) -> list[Comparison]:
     """Paired comparison for every benchmark, decoding, k and prompt format of the `after` rows that `before` was examined on too.
 
     The prompt format of *before* is the one with its highest score by the same measure, so that a gain is a gain over the model at its best.
-    `names` gives problem names by id, in the order in which they are to be listed; without it ids are used.
+    `names` gives problem names by id, in the order in which they are to be listed; without it ids are used. `examined`: see `scores`.
     """
     old, new = _tallies(before), _tallies(after)
     found: list[Comparison] = []
@@ -161,7 +167,7 @@ def compare(before: Iterable[Graded], after: Iterable[Graded], names: Mapping[st
             if not able:
                 continue
             best = max(able, key=lambda form: able[form])
-            if pair := _compare((benchmark, decoding, k), (best, rivals[best]), (prompting, tally), names or {}):
+            if pair := _compare((benchmark, decoding, k), (best, rivals[best]), (prompting, tally), names or {}, examined or {}):
                 found.append(pair)
     return found
 
@@ -233,25 +239,23 @@ def _ks(n: int) -> list[int]:
     return [k for k in KS if k <= n] + ([n] if 1 < n < KS[1] else [])
 
 
-def _score(setting: Setting, tally: _Tally, k: int) -> Score:
+def _score(setting: Setting, tally: _Tally, k: int, examined: Mapping[str, int]) -> Score:
     benchmark, prompting, decoding = setting
     rates = tally.rates(k)
-    if tally.n == 1:
-        interval, how = intervals.wilson(round(sum(rates.values())), len(rates)), "Wilson"
-    else:
-        interval, how = intervals.bootstrap(list(rates.values()), seed=SEED), "bootstrap over problems"
+    values = list(rates.values())
+    interval = intervals.wilson(round(sum(values)), len(values)) if tally.n == 1 else intervals.bootstrap(values, seed=SEED)
     return Score(
         benchmark=benchmark,
         prompting=prompting,
         decoding=decoding,
         problems=len(rates),
-        left_out=len(tally.passed) - len(rates),
+        left_out=examined.get(benchmark, len(tally.passed)) - len(rates),
         n=tally.n,
         k=k,
         value=_mean(rates),
         low=interval.low,
         high=interval.high,
-        interval=how,
+        interval=_INTERVALS[interval.method],
         answers=sum(tally.outcomes.values()),
         outcomes={outcome.name: tally.outcomes[outcome] for outcome in Outcome},
         no_program=tally.no_program,
@@ -259,7 +263,9 @@ def _score(setting: Setting, tally: _Tally, k: int) -> Score:
     )
 
 
-def _compare(setting: tuple[str, str, int], before: tuple[str, _Tally], after: tuple[str, _Tally], names: Mapping[str, str]) -> Comparison | None:
+def _compare(
+    setting: tuple[str, str, int], before: tuple[str, _Tally], after: tuple[str, _Tally], names: Mapping[str, str], examined: Mapping[str, int]
+) -> Comparison | None:
     benchmark, decoding, k = setting
     (before_form, old), (after_form, new) = before, after
     old_rates, new_rates = old.rates(k), new.rates(k)
@@ -278,7 +284,7 @@ def _compare(setting: tuple[str, str, int], before: tuple[str, _Tally], after: t
         before_prompting=before_form,
         after_prompting=after_form,
         problems=len(keys),
-        left_out=len(old.passed.keys() | new.passed.keys()) - len(keys),
+        left_out=examined.get(benchmark, len(old.passed.keys() | new.passed.keys())) - len(keys),
         before=found.before,
         after=found.after,
         difference=found.difference,

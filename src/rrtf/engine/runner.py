@@ -6,6 +6,7 @@ Not here: what stages do.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shutil
 import time
@@ -25,6 +26,8 @@ from rrtf.errors import DataError, EngineError, RrtfError
 from rrtf.identity import Json, fingerprint, stable
 from rrtf.protocols import Executor
 
+_SUPERSEDED = "superseded"
+"""Where parts go that another config or other inputs left behind."""
 Action = Literal["reuse", "resume", "run"]
 
 
@@ -56,18 +59,17 @@ class Pipeline:
 def plan(pipeline: Pipeline) -> list[Decision]:
     """What `run` would do now. A stage after one that must run is judged again once its inputs exist, which is said."""
     decisions: list[Decision] = []
-    digests: dict[str, str | None] = {}
+    found: dict[str, Manifest] = {}
     for stage in pipeline.stages:
-        owed = [name for name in stage.reads if digests.get(name) is None]
+        owed = [name for name in stage.reads if name not in found]
         if owed:
             decisions.append(Decision(stage.name, "run", f"after {', '.join(owed)}; what is still valid is then reused"))
-            digests[stage.name] = None
             continue
-        inputs = {name: digests[name] or "" for name in stage.reads}
-        decision = _decide(pipeline, stage, inputs)
+        decision = _decide(pipeline, stage, _inputs(stage, found))
         decisions.append(decision)
         manifest = artifacts.load_manifest(pipeline.folder(stage.name)) if decision.action == "reuse" else None
-        digests[stage.name] = manifest.digest if manifest else None
+        if manifest:
+            found[stage.name] = manifest
     return decisions
 
 
@@ -87,13 +89,17 @@ def run(
         for stage in pipeline.stages:
             if stage.name not in wanted:
                 continue
-            read = {name: artifacts.require_manifest(pipeline.folder(name)) for name in stage.reads}
-            inputs = {name: manifest.digest for name, manifest in read.items()}
+            for name in stage.reads:
+                if name not in wanted:
+                    _require_current(pipeline, pipeline.stage(name))
+            inputs = _inputs(stage, {name: artifacts.require_manifest(pipeline.folder(name)) for name in stage.reads})
             decision = _decide(pipeline, stage, inputs)
             say(f"{stage.name}: {decision.action} ({decision.why})")
             if decision.action == "reuse":
-                _sweep(pipeline.folder(stage.name))  # killed between the manifest and this, it is still there
                 manifests[stage.name] = artifacts.require_manifest(pipeline.folder(stage.name))
+                # Killed between the manifest and these, they are still to do.
+                _sweep(pipeline.folder(stage.name))
+                _set_aside(pipeline.folder(stage.name), manifests[stage.name])
                 continue
             artifacts.make_folder(pipeline.folder(stage.name))
             begun = time.monotonic()
@@ -101,6 +107,7 @@ def run(
             manifest = replace(build, fingerprint=_fingerprint(stage, inputs), inputs=inputs, seconds=round(time.monotonic() - begun, 3))
             artifacts.save_manifest(pipeline.folder(stage.name), manifest)
             _sweep(pipeline.folder(stage.name))
+            _set_aside(pipeline.folder(stage.name), manifest)
             manifests[stage.name] = manifest
             if manifest.failures:
                 first = manifest.failures[0]
@@ -138,6 +145,27 @@ def _by_key(pipeline: Pipeline, name: str) -> dict[str, list[Row]]:
         for row in rows(pipeline, name):
             table.setdefault(stage.key(row), []).append(row)
     return table
+
+
+def _inputs(stage: Stage, manifests: Mapping[str, Manifest]) -> dict[str, str]:
+    """What stands for each artefact that the stage reads: the digest of its rows, or its whole birth certificate where the stage tells about that."""
+    if isinstance(stage, FoldStage) and stage.tells:
+        return {name: fingerprint(stable(dataclasses.asdict(manifests[name]))) for name in stage.reads}
+    return {name: manifests[name].digest for name in stage.reads}
+
+
+def _require_current(pipeline: Pipeline, stage: Stage) -> None:
+    """Raise `DataError` when an artefact that is only read was made by another recipe than this, or from what has changed since."""
+    manifest = artifacts.require_manifest(pipeline.folder(stage.name))
+    for name in stage.reads:
+        _require_current(pipeline, pipeline.stage(name))
+    inputs = _inputs(stage, {name: artifacts.require_manifest(pipeline.folder(name)) for name in stage.reads})
+    if manifest.fingerprint != _fingerprint(stage, inputs):
+        raise DataError(
+            f"{stage.name} in {pipeline.directory} is outdated: {_decide(pipeline, stage, inputs).why}.",
+            why="What is made from it would not belong to this recipe.",
+            hint=f"Run `rrtf {stage.name.partition('.')[0]}` first, or everything with `rrtf run`.",
+        )
 
 
 def _fingerprint(stage: Stage, inputs: Mapping[str, str]) -> str:
@@ -313,10 +341,20 @@ def _failures(metadata: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(key, reason) for key, _, reason in (line.partition("\t") for line in metadata.get("failures", "").splitlines())]
 
 
+def _set_aside(folder: Path, manifest: Manifest) -> None:
+    """Move parts that are no longer of the artefact out of the way of whoever reads `part-*`. A config that comes back finds their rows again."""
+    current = {part.file for part in manifest.parts}
+    old = [path for path in folder.glob("part-*.parquet") if path.name not in current]
+    if old:
+        artifacts.make_folder(folder / _SUPERSEDED)
+    for path in old:
+        path.replace(folder / _SUPERSEDED / path.name)
+
+
 def _known(folder: Path, stage: MapStage, identity: str) -> dict[str, list[Row]]:
     """Rows of every earlier part of the same stage and config, by case key."""
     known: dict[str, list[Row]] = defaultdict(list)
-    for path in sorted(folder.glob("part-*.parquet")):
+    for path in sorted([*folder.glob("part-*.parquet"), *folder.glob(f"{_SUPERSEDED}/part-*.parquet")]):
         try:
             if tables.read_metadata(path).get("identity") == identity:
                 for row in tables.read(path, stage.row):

@@ -112,6 +112,8 @@ class FoldStage:
     """Writes the folder and returns the summary for the manifest."""
     outputs: Callable[[Path], Sequence[Path]]
     """The files in the folder that count as its result: they make its digest."""
+    tells: bool = False
+    """It tells how its inputs came about (seconds, isolation, settings), not only what their rows are; then it is owed again whenever one was made again."""
 
 
 Stage = MapStage | FoldStage

@@ -53,6 +53,19 @@ def where(item: Comparison) -> str:
     return f"{item.benchmark} ({item.decoding}, pass@{item.k})"
 
 
+def _formats_not_sat(data: ReportData) -> list[str]:
+    """Where *before* is the best of fewer prompt formats than elsewhere on the same benchmark."""
+    sat: dict[tuple[str, str], set[str]] = {}
+    for score in data.before:
+        sat.setdefault((score.benchmark, score.decoding), set()).add(score.prompting)
+    said: list[str] = []
+    for (benchmark, decoding), formats in sat.items():
+        every = {form for (other, _), found in sat.items() if other == benchmark for form in found}
+        if missing := sorted(every - formats):
+            said.append(f"On {benchmark} ({decoding}) the student before was not asked in {', '.join(missing)}, in which it may be better.")
+    return said
+
+
 def caveats(data: ReportData) -> list[str]:
     """What a careful reader should know about the comparisons."""
     said = [
@@ -61,12 +74,13 @@ def caveats(data: ReportData) -> list[str]:
             "After is the trained student in the format it was trained in."
         )
     ]
+    said += _formats_not_sat(data)
     count = len(data.comparisons)
     if count > 1:
         said.append(f"The {count} p-values are not corrected for their number: even without any change, about one in twenty falls below 0.05.")
     if left := sum(item.left_out for item in primary(data.comparisons)):
         are = "is" if left == 1 else "are"
-        said.append(f"{left} {plural(left, 'problem')} that only one side answered, because runs of ours failed, {are} left out of the pairs.")
+        said.append(f"{left} {plural(left, 'problem')} without an answer on both sides, because runs of ours failed, {are} left out of the pairs.")
     if data.comparisons:
         said.append("Intervals and p-values speak of other problems of the same kind. They do not speak of other training seeds.")
     return said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def stage(
     }
     return MapStage(
         name=name,
-        version=3,
+        version=4,
         reads=(EXAM, trained) if trained else (EXAM,),
         row=Graded,
         key=lambda row: row.response.problem_id,
@@ -234,7 +235,8 @@ def _work(
                     and old.response.index < decoding.n
                     and old.response.author == author
                 }
-                yield from known.values()
+                # The same problem may stand in another benchmark now, or that under another name.
+                yield from (replace(old, benchmark=row.benchmark) for old in known.values())
                 task.tick(len(known))
                 if missing := tuple(index for index in range(decoding.n) if index not in known):
                     wanted[key] = missing

@@ -31,7 +31,7 @@ _PASSES = {BEFORE: 3, AFTER: 3}
 
 def stage(title: str) -> FoldStage:
     """The stage."""
-    return FoldStage(name=REPORT, version=1, reads=READS, identity={"title": title}, work=partial(_work, title), outputs=_outputs)
+    return FoldStage(name=REPORT, version=1, reads=READS, identity={"title": title}, work=partial(_work, title), outputs=_outputs, tells=True)
 
 
 def gather(title: str, task: FoldTask) -> ReportData:
@@ -52,7 +52,8 @@ def _gathered(title: str, task: FoldTask, manifests: Mapping[str, Manifest], tic
     exam: list[ExamProblem] = list(_rows(task, EXAM, tick))
     learned = {row.problem.id: row.problem for row in curated}
     asked = {row.problem.id: row.problem for row in exam}
-    comparisons = compare(graded(BEFORE), graded(AFTER), {key: problem.name for key, problem in asked.items()})
+    sizes = Counter(row.benchmark for row in exam)
+    comparisons = compare(graded(BEFORE), graded(AFTER), {key: problem.name for key, problem in asked.items()}, sizes)
     counts: dict[str, Counter[Outcome]] = {}
     lacking: Counter[tuple[str, str]] = Counter()
 
@@ -79,10 +80,10 @@ def _gathered(title: str, task: FoldTask, manifests: Mapping[str, Manifest], tic
         title=title,
         student=_model(manifests[STUDENT]),
         teacher="reference solutions" if _model(manifests[TEACHER]) == "reference" else _model(manifests[TEACHER]),
-        before=tuple(scores(graded(BEFORE))),
-        after=tuple(scores(graded(AFTER))),
+        before=tuple(scores(graded(BEFORE), sizes)),
+        after=tuple(scores(graded(AFTER), sizes)),
         comparisons=tuple(comparisons),
-        exam=dict(Counter(row.benchmark for row in exam)),
+        exam=dict(sizes),
         histograms=tuple(
             Histogram(author=author, counts=dict(found), no_program=lacking[author, "no program"], cut_off=lacking[author, "cut off"])
             for author, found in counts.items()
