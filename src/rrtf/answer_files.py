@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rrtf.benchmarks import intervals
 from rrtf.benchmarks.passk import per_problem
@@ -177,8 +177,9 @@ def _kept(path: Path) -> dict[str, dict[str, Any]]:
                 row = json.loads(text)
             except ValueError:
                 continue
-            if isinstance(row, dict) and row.get("outcome") in Outcome.__members__ and isinstance(row.get("key"), str):
-                found[row["key"]] = row
+            fields = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
+            if fields.get("outcome") in Outcome.__members__ and isinstance(fields.get("key"), str):
+                found[fields["key"]] = fields
     return found
 
 

@@ -1,8 +1,8 @@
 """Frozen records as Parquet rows and back, with nothing but their type annotations to go by.
 
 Nested records become structs, tuples become lists, enums their names, unions of records structs with a `kind`; a content id is a column too.
-The files are plain Parquet: DuckDB, pandas and polars open them without us. Digests are taken over rows, not bytes, so that the Parquet version changes no digest. Not here: which rows
-belong to which artefact (`rrtf.engine.artifacts`).
+The files are plain Parquet: DuckDB, pandas and polars open them without us. Digests are taken over rows, not bytes, so that the Parquet version changes
+no digest. Not here: which rows belong to which artefact (`rrtf.engine.artifacts`).
 """
 
 from __future__ import annotations
