@@ -71,7 +71,7 @@ ROWS: dict[type, st.SearchStrategy[Any]] = {
     Curation: st.builds(Curation, problems, texts),
     Ranking: st.builds(Ranking, texts, texts, st.none() | preferences),
     ExamProblem: st.builds(ExamProblem, texts, problems),
-    Graded: st.builds(Graded, benchmark=texts, prompting=texts, decoding=texts, response=responses, verdict=verdicts),
+    Graded: st.builds(Graded, benchmark=texts, prompting=texts, decoding=texts, temperature=numbers, top_p=numbers, response=responses, verdict=verdicts),
 }
 
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
