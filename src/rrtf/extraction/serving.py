@@ -25,6 +25,10 @@ class Module:
     names: list[set[str]]
     """What each binds."""
     reads: list[set[str]]
+    outside: list[set[str]]
+    """What each reads of the module: not the variables of its functions."""
+    assigned: frozenset[str]
+    """Names that assignments bind."""
     binders: dict[str, list[int]]
     """The pieces that bind a name."""
     owned: frozenset[str]
@@ -66,7 +70,9 @@ def module_of(pieces: list[Piece]) -> Module:
         for name in bound_here:
             binders.setdefault(name, []).append(number)
     owned = {name for piece in pieces for node in piece.nodes or () if not isinstance(node, ast.Import | ast.ImportFrom) for name in binds(node)}
-    return Module(pieces, names, [loaded(piece.nodes or ()) for piece in pieces], binders, frozenset(owned))
+    assigned = {name for piece in pieces for node in piece.nodes or () if isinstance(node, ast.Assign | ast.AnnAssign) for name in binds(node)}
+    reads, outside = [loaded(piece.nodes or ()) for piece in pieces], [read_outside(piece.nodes or ()) for piece in pieces]
+    return Module(pieces, names, reads, outside, frozenset(assigned), binders, frozenset(owned))
 
 
 def belonging(module: Module, anchor: int, entry_point: str) -> set[int]:
@@ -81,11 +87,11 @@ def belonging(module: Module, anchor: int, entry_point: str) -> set[int]:
 
 def _kept(module: Module, anchor: int, entry_point: str, roots: set[int]) -> set[int]:
     needed = module.needed(roots)
-    assigned = {name for piece in module.pieces for node in piece.nodes or () if isinstance(node, ast.Assign | ast.AnnAssign) for name in binds(node)}
     users = roots | {number for name in needed for number in module.binders.get(name, [])}
-    read = read_outside(node for number in users for node in module.pieces[number].nodes or ())
-    wanted = _Wanted(entry_point, needed, assigned & needed, read, module.binders.keys() | BUILTINS)
-    return {anchor} | {number for number in range(len(module.pieces)) if _stays(module, number, anchor, wanted)}
+    read = set[str]().union(*(module.outside[number] for number in users))
+    wanted = _Wanted(entry_point, needed, needed & module.assigned, read, module.binders.keys() | BUILTINS)
+    # More is wanted each time, so what stayed stays.
+    return roots | {number for number in range(len(module.pieces)) if number not in roots and _stays(module, number, anchor, wanted)}
 
 
 def _stays(module: Module, number: int, anchor: int, wanted: _Wanted) -> bool:
