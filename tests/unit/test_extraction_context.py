@@ -55,6 +55,7 @@ def test_a_word_that_nothing_binds_is_no_statement() -> None:
     assert code_of("print(1)\nDone\n") == "print(1)\n"
     assert extract("Done", "", None).code is None
     assert extract("42", "", None).code is None
+    assert extract("    #\n(", "", None).code is None
 
 
 FUNCTION = "def f(n):\n    return n if n < 2 else TABLE[n] + f.memo.get(n, 0)\n"

@@ -145,7 +145,7 @@ def _program(found: list[Piece]) -> Cleaned | None:
                 broken = bool(_CODE_LIKE.match(piece.text.partition("\n")[0]))
                 kept |= {number} if broken else set()
                 break
-        elif (number == 0 and bare_text(piece.nodes[0]) is not None) or not all(_is_prose(node, known) for node in piece.nodes):
+        elif (number == 0 and any(bare_text(node) is not None for node in piece.nodes)) or not all(_is_prose(node, known) for node in piece.nodes):
             kept.add(number)
     nodes = [node for number in kept for node in found[number].nodes or ()]
     if not broken and all(isinstance(node, ast.Expr) and not acts(node) for node in nodes):
