@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rrtf.extraction import Extraction, extract
-from rrtf.extraction.syntax import FunctionNode, binds, bound, docstring_node, first_line, functions, header_end, offset, parse, same_tree, string_lines
+from rrtf.extraction.syntax import FunctionNode, binds, bound, docstring_node, first_line, functions, header_end, offset, parse, same_tree, shape, string_lines
 from rrtf.protocols import Prompt
 from rrtf.records import Problem
 
@@ -231,7 +231,7 @@ def _same_header(given: FunctionNode, function: FunctionNode) -> bool:
     """Same kind, same decorators, same parameters with the same defaults. Annotations may differ: the body does not see them."""
     return (
         type(given) is type(function)
-        and [ast.dump(node) for node in given.decorator_list] == [ast.dump(node) for node in function.decorator_list]
+        and [shape(node) for node in given.decorator_list] == [shape(node) for node in function.decorator_list]
         and _parameters(given.args) == _parameters(function.args)
     )
 
@@ -240,18 +240,18 @@ def _parameters(args: ast.arguments) -> list[object]:
     def names(nodes: list[ast.arg]) -> list[str]:
         return [node.arg for node in nodes]
 
-    defaults = [node and ast.dump(node) for node in [*args.defaults, None, *args.kw_defaults]]
+    defaults = [node and shape(node) for node in [*args.defaults, None, *args.kw_defaults]]
     return [names(args.posonlyargs), names(args.args), args.vararg and args.vararg.arg, names(args.kwonlyargs), args.kwarg and args.kwarg.arg, defaults]
 
 
 def _outside(module: ast.Module, function: FunctionNode, given: ast.Module | None) -> list[ast.stmt] | None:
     """The statements around the function that the prompt does not hold already, or None when one of them cannot move into a function."""
-    known = {ast.dump(node) for node in given.body} if given else set[str]()
+    known = {shape(node) for node in given.body} if given else set[str]()
     parameters = bound([function.args])
     moved: list[ast.stmt] = []
     for node in module.body:
         is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if node is function or is_docstring or ast.dump(node) in known:
+        if node is function or is_docstring or shape(node) in known:
             continue
         if isinstance(node, ast.Import | ast.ImportFrom):
             if given is not None and _same_imports(node, given):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrtf.extraction import extract
-from rrtf.extraction.programs import pieces
+from rrtf.extraction.cutting import pieces
 from rrtf.extraction.syntax import parse
 
 thorough = settings(max_examples=60, deadline=None)

@@ -13,8 +13,9 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rrtf.extraction.programs import Cleaned, Prefer, clean, completed
-from rrtf.extraction.syntax import docstring_node, first_line, functions, parse
+from rrtf.extraction.lending import with_helpers, with_prompt
+from rrtf.extraction.programs import Cleaned, Prefer, clean
+from rrtf.extraction.syntax import docstring_node, functions, parse
 from rrtf.extraction.wrapping import Fence, fences, normalised, without_thinking
 
 
@@ -39,7 +40,7 @@ def extract(text: str, continues: str = "", entry_point: str | None = None) -> E
     """The program in `text`.
 
     `continues` is the source that the text may continue (a prompt's code; empty: the text stands alone); where the answer is a whole function it lends
-    the imports and helpers the answer uses but does not repeat. `entry_point` is the function to look for; None: a program that reads stdin.
+    all imports and helpers that the answer does not repeat. `entry_point` is the function to look for; None: a program that reads stdin.
     Never raises; the same arguments always give the same result.
     """
     text = normalised(text)
@@ -160,29 +161,16 @@ def _added_nothing(found: Cleaned, continues: str, entry_point: str | None) -> b
 
 
 def _finished(code: str, rule: str, blocks: list[Fence], continues: str, entry_point: str | None) -> Extraction:
-    """The program with the helpers of other blocks and of the prompt that it uses but does not hold."""
-    joined = code
-    trees = [parse(block.content) for block in blocks if block.python]
-    joined = _with_context(joined, [(block.content, tree) for block, tree in zip([b for b in blocks if b.python], trees, strict=True) if tree], entry_point)
+    """The program with the helpers of other blocks that it uses but does not hold, and with what the prompt says beside the entry point."""
+    beside = [(block.content, parsed) for block in blocks if block.python and (parsed := parse(block.content)) is not None]
+    joined = with_helpers(code, beside, entry_point)
     if joined != code:
         rule += "+helpers"
     tree = _opened(continues) if continues else None
-    whole = _with_context(joined, [(continues, tree)] if tree else [], entry_point)
+    if tree is None:
+        return Extraction(joined, rule)
+    whole = with_helpers(joined, [(continues, tree)], None) if entry_point is None else with_prompt(joined, continues, tree, entry_point)
     return Extraction(whole, rule + "+prompt" if whole != joined else rule)
-
-
-def _with_context(code: str, sources: list[tuple[str, ast.Module]], entry_point: str | None) -> str:
-    offered: list[ast.stmt] = []
-    text_of: dict[int, str] = {}
-    for source, tree in sources:
-        lines = source.split("\n")
-        for node in tree.body:
-            if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef | ast.Assign | ast.AnnAssign) or (
-                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name != entry_point
-            ):
-                offered.append(node)
-                text_of[id(node)] = "\n".join(lines[first_line(node) - 1 : node.end_lineno])
-    return completed(code, offered, text_of) if offered else code
 
 
 def _last_resort(answer: str, unfinished: str, blocks: list[Fence], prefix: str, continues: str, entry_point: str | None) -> Extraction:

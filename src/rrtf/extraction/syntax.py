@@ -12,6 +12,7 @@ import io
 import tokenize
 import warnings
 from collections.abc import Iterable
+from typing import cast
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
@@ -41,19 +42,34 @@ def error_line(source: str) -> int | None:
     return None
 
 
+def shape(node: ast.AST) -> tuple[str, ...]:
+    """What `ast.dump` says, as a flat sequence: equal for trees that are equal apart from their positions.
+
+    Not `ast.dump` itself: it calls itself for every level, and `a.b.c...` is deep; nor can it print whole numbers of more than 4300 digits.
+    """
+    out: list[str] = []
+    todo: list[object] = [node]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, ast.AST):
+            out.append(type(part).__name__)
+            # A field that is there and one that is not (`kind`, say) must not look the same, so each has its name.
+            fields = [(name, cast("object", getattr(part, name, None))) for name in part._fields]
+            todo += [item for name, value in reversed(fields) if value is not None for item in (value, f"{name}=")]
+        elif isinstance(part, list):
+            items = cast("list[object]", part)
+            out.append(f"[{len(items)}]")
+            todo += reversed(items)
+        else:
+            out.append(f"{type(part).__name__} {hex(part) if isinstance(part, int) else repr(part)}")
+    return tuple(out)
+
+
 def same_tree(left: ast.AST | list[ast.stmt], right: ast.AST | list[ast.stmt]) -> bool:
     """Whether two trees (or two lists of statements) are equal apart from their positions."""
-    try:
-        if isinstance(left, list) or isinstance(right, list):
-            return (
-                isinstance(left, list)
-                and isinstance(right, list)
-                and len(left) == len(right)
-                and all(ast.dump(a) == ast.dump(b) for a, b in zip(left, right, strict=True))
-            )
-        return ast.dump(left) == ast.dump(right)
-    except RecursionError:
-        return False
+    if isinstance(left, list) or isinstance(right, list):
+        return isinstance(left, list) and isinstance(right, list) and [shape(node) for node in left] == [shape(node) for node in right]
+    return shape(left) == shape(right)
 
 
 def functions(module: ast.Module, name: str | None) -> list[FunctionNode]:
@@ -147,27 +163,31 @@ def bound(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def binds(statement: ast.stmt) -> set[str]:
-    """The names that a top-level statement binds in the module."""
-    match statement:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return {name}
-        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
-            return bound(aliases)
-        case ast.Assign(targets=targets):
-            return bound(targets)
-        case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
-            return bound([target])
-        case ast.If() | ast.Try() | ast.With() | ast.For() | ast.While():
-            return set[str]().union(*(binds(node) for node in ast.iter_child_nodes(statement) if isinstance(node, ast.stmt)), handler_binds(statement))
-        case _:
-            return set()
+    """The names that a top-level statement binds in the module. Not among them: targets of `for`, `with` and `except`, which programs hardly share."""
+    names: set[str] = set()
+    # A list and no recursion: a chain of `elif` is as deep as it is long.
+    todo: list[ast.AST] = [statement]
+    while todo:
+        node = todo.pop()
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                names |= bound(aliases)
+            case ast.Assign(targets=targets):
+                names |= bound(targets)
+            case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+                names |= bound([target])
+            case ast.If() | ast.Try() | ast.TryStar() | ast.With() | ast.For() | ast.While() | ast.Match() | ast.ExceptHandler() | ast.match_case():
+                todo += [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt | ast.ExceptHandler | ast.match_case)]
+            case _:
+                pass
+    return names
 
 
-def handler_binds(statement: ast.stmt) -> set[str]:
-    """What the `except` branches of a try statement bind."""
-    if not isinstance(statement, ast.Try):
-        return set()
-    return set[str]().union(*(binds(node) for handler in statement.handlers for node in handler.body))
+def is_main_guard(statement: ast.stmt) -> bool:
+    """Whether it is `if __name__ == "__main__":`, or asks for `__name__` in some other way."""
+    return isinstance(statement, ast.If) and "__name__" in loaded([statement.test])
 
 
 def loaded(nodes: Iterable[ast.AST]) -> set[str]:
