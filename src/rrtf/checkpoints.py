@@ -152,10 +152,11 @@ def _hub_commit(source: Source) -> str:
         sha = HfApi().model_info(source.hub_id, revision=source.commit or None, timeout=20).sha
         if sha:
             return sha
-    except (OSError, ValueError, RuntimeError):
+    except Exception as error:
         # Unreachable or unknown: what was downloaded earlier still fixes the weights. The folder's name is its commit.
         with contextlib.suppress(OSError, ValueError):
             return Path(snapshot_download(source.hub_id, revision=source.commit or None, local_files_only=True)).name
+        raise _unreachable(source) from error
     raise _unreachable(source)
 
 
@@ -181,14 +182,28 @@ def fast_dtype(device: str = "cpu") -> Literal["bfloat16", "float32"]:
 
 
 def pick_device(device: str = "auto") -> str:
-    """`auto` is CUDA where torch sees it, else the processor; any other value is returned as it is."""
-    if device != "auto":
-        return device
+    """`auto` is CUDA where torch sees it, else the processor; any other value is tried, and returned as it is. Raises `EngineError`."""
     try:
         import torch
     except ModuleNotFoundError as error:
         raise missing_extra("train", "torch") from error
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        # Only a number that came back from it shows that a device is there: torch takes names that it was built without, and `meta` holds nothing.
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        here = ["auto", "cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise EngineError(
+            f"The device {device!r} cannot be used: {_line(error)}",
+            hint=f"Set how.generation.device and how.training.device to what this machine has: {', '.join(here)}.",
+        ) from error
+    return device
+
+
+def _line(error: BaseException) -> str:
+    """What a library's error says, on one short line."""
+    return " ".join(str(error).split())[:300]
 
 
 def load(name: str, dtype: Dtype = "auto", device: str = "cpu") -> Checkpoint:

