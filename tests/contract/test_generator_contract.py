@@ -184,3 +184,48 @@ def test_chat_without_a_template_is_refused() -> None:
     made.tokenizer.chat_template = None
     with pytest.raises(EngineError, match="chat template"):
         list(TransformersGenerator(made, "llama", "sha256:0").generate([PROMPTS[-1]], GREEDY))
+
+
+SHORT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", SHORT_OF_MEMORY)
+@pytest.mark.parametrize("good_passes", [0, 1, 3])  # none but those of the check, a prompt's, and some steps
+def test_too_little_memory_names_the_keys_to_lower(error: Exception, good_passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = checkpoint("llama")
+    generator = TransformersGenerator(made, "llama", "sha256:0", GenerationHow(device="cpu"))
+    _fails_after(made.model, good_passes, error, monkeypatch)
+    with pytest.raises(EngineError, match="memory did not suffice") as raised:
+        list(generator.generate(PROMPTS, GREEDY))
+    assert "how.generation.batch_tokens" in raised.value.hint
+    assert "how.generation.max_rows" in raised.value.hint
+
+
+def _fails_after(model: Any, passes: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, left = model.forward, iter(range(passes))
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        if next(left, None) is None:
+            raise error
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(model, "forward", forward)
+
+
+def test_too_little_memory_is_not_taken_for_an_architecture_that_cannot_be_batched(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = checkpoint("llama")
+    _fails_after(made.model, 1, SHORT_OF_MEMORY[0], monkeypatch)
+    with pytest.raises(EngineError, match="memory did not suffice"):
+        Decoder(made.model, batch_tokens=1000, max_rows=4)
+
+
+def test_another_error_of_torch_is_not_taken_for_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = checkpoint("llama")
+    generator = TransformersGenerator(made, "llama", "sha256:0", GenerationHow(device="cpu"))
+    _fails_after(made.model, 1, RuntimeError("mat1 and mat2 shapes cannot be multiplied"), monkeypatch)
+    with pytest.raises(RuntimeError, match="mat1"):
+        list(generator.generate(PROMPTS, GREEDY))

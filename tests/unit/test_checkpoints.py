@@ -158,7 +158,10 @@ def test_without_weights_and_hub_the_student_says_what_to_do(tmp_path: Path) -> 
 
 
 def _asked_without_network(tmp_path: Path, name: str) -> str:
-    code = f"from rrtf import checkpoints\nfrom rrtf.errors import EngineError\ntry:\n    print(checkpoints.revision({name!r}))\nexcept EngineError as error:\n    print(error)\n"
+    code = (
+        "from rrtf import checkpoints\nfrom rrtf.errors import EngineError\n"
+        f"try:\n    print(checkpoints.revision({name!r}))\nexcept EngineError as error:\n    print(error)\n"
+    )
     env = {key: value for key, value in os.environ.items() if key not in {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}}
     # Nothing listens there: the client meets what it meets without a network.
     env |= {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}

@@ -76,6 +76,25 @@ def interrupted(out: Path) -> Path:
     return checkpoint
 
 
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")]
+)
+def test_too_little_memory_in_a_step_names_the_keys_to_lower_and_keeps_the_checkpoint(out: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = interrupted(out)
+
+    def score(*args: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rrtf.training.loop.score", score)
+        with pytest.raises(EngineError, match="memory did not suffice for training") as raised:
+            run(out)
+    assert "how.training.micro_batch_tokens" in raised.value.hint
+    assert "how.training.gradient_checkpointing" in raised.value.hint
+    assert checkpoint.is_dir()
+    assert run(out).resumed_at == 4
+
+
 def test_a_checkpoint_of_another_training_is_refused(out: Path) -> None:
     interrupted(out)
     with pytest.raises(DataError, match="other settings"):
