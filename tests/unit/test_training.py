@@ -57,6 +57,16 @@ def test_a_finished_training_is_not_repeated(out: Path) -> None:
     assert len(other.metrics.read_text().splitlines()) == 4
 
 
+def test_what_kills_left_behind_goes(out: Path) -> None:
+    (out / ".model.ab12_xyz").mkdir(parents=True)
+    (out / ".model.ab12_xyz" / "model.safetensors").write_text("half")
+    (out / ".model.old.ab12_xyz").mkdir()
+    run(out)
+    (out / "checkpoints" / "step-00000008").mkdir(parents=True)  # as a kill right before they are cleared leaves them
+    run(out)
+    assert sorted(p.name for p in out.iterdir()) == ["metrics.jsonl", "model", "speed.jsonl", "training.json"]
+
+
 def interrupted(out: Path) -> Path:
     """The newest checkpoint of a run that stopped after step 4 of 8."""
 

@@ -83,10 +83,12 @@ def train(
     asked = fingerprint([checkpoints.revision(model_name), config.model_dump(), groups])
     done = _read_result(out_dir, asked, counts)
     if done is not None:
+        clear_state(out_dir / CHECKPOINTS)  # a kill may have come between the result and this
         return done
     with within_memory("training", _SPARE):
         student = prepare(loaded.model, config, how, device, groups[0])
         ended = fit(student.weights, student.scorer, groups, objective(config), config, how, out_dir, asked, progress)
+    _sweep(out_dir)
     checkpoints.save(finished(student), loaded.tokenizer, out_dir / MODEL_FOLDER)
     record = {"fingerprint": asked, "steps": ended.steps, "tokens": ended.tokens, "counts": asdict(counts)}
     aside = out_dir / f".{RESULT_FILE}.tmp"
@@ -94,6 +96,12 @@ def train(
     aside.replace(out_dir / RESULT_FILE)
     clear_state(out_dir / CHECKPOINTS)
     return TrainResult(out_dir / MODEL_FOLDER, out_dir / METRICS_FILE, counts, ended.steps, ended.tokens, ended.resumed_at)
+
+
+def _sweep(out_dir: Path) -> None:
+    """Remove half-written models, each as large as the model, that killed calls left beside its folder."""
+    for left in out_dir.glob(f".{MODEL_FOLDER}.*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _read_result(out_dir: Path, asked: str, counts: EncodeCounts) -> TrainResult | None:
