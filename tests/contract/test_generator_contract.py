@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import torch
 from tiny_models import FAMILIES, checkpoint
+from tokenizers import processors
 
 from rrtf.errors import EngineError
 from rrtf.generation import GenerationHow, ScriptedConfig, TransformersConfig, open_generator
@@ -173,10 +174,22 @@ def _attends_in_slots(generator: TransformersGenerator) -> bool:
 
 def test_a_prompt_that_fills_the_context_is_refused_before_anything_is_decoded() -> None:
     generator = TransformersGenerator(checkpoint("llama"), "llama", "sha256:0")
-    with pytest.raises(EngineError, match=r"'too long' has 128 tokens.*context holds 128"):
+    with pytest.raises(EngineError, match=r"'too long' has 128 tokens.*context holds 128\. It begins 'x{77}\.\.\.'\."):
         next(generator.generate([PROMPTS[0], Prompt("too long", "x" * 128, (0,))], GREEDY))
     (found,) = generator.generate([Prompt("nearly", "x" * 125, (0,))], Sampling(max_new_tokens=50))
     assert found.completion_tokens <= 3
+
+
+def test_plain_prompts_begin_as_the_tokenizer_begins_any_text() -> None:
+    made = checkpoint("llama")
+    plain = prompt_ids(cast("Any", made.tokenizer), PROMPTS[1])
+    assert plain == made.tokenizer.encode(PROMPTS[1].text)
+    cast("Any", made.tokenizer).backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)]
+    )
+    assert prompt_ids(cast("Any", made.tokenizer), PROMPTS[1]) == [1, *plain]
+    (found,) = TransformersGenerator(made, "llama", "sha256:0").generate([PROMPTS[1]], GREEDY)
+    assert found.prompt_tokens == 1 + len(plain)
 
 
 def test_chat_without_a_template_is_refused() -> None:

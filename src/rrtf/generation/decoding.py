@@ -240,14 +240,22 @@ class Decoder:
         return bool(apart <= (1e-4 if plain.dtype == torch.float32 else 0.05) * plain.float().abs().max())
 
 
-def check_room(key: str, tokens: int, context: int | None, limit: int) -> int:
-    """Tokens an answer may have: `limit`, or what the model's context leaves. Raises `EngineError` when it leaves nothing; prompts are never cut."""
+def check_room(key: str, text: str, tokens: int, context: int | None, limit: int) -> int:
+    """Tokens an answer may have: `limit`, or what the model's context leaves. Raises `EngineError` when it leaves nothing; prompts are never cut.
+
+    An id tells nobody which problem it is: `text` is the prompt's, and its beginning is shown.
+    """
     if context is None:
         return limit
     if tokens >= context:
         raise EngineError(
-            f"The prompt {key!r} has {tokens} tokens, and the model's context holds {context}.",
-            why="There is no room for an answer.",
-            hint="Shorten the prompt or take a model with a longer context.",
+            f"The prompt {key!r} has {tokens} tokens, and the model's context holds {context}. It begins {_beginning(text)!r}.",
+            why="There is no room for an answer, and prompts are never cut.",
+            hint="Leave this problem out, shorten it, or take a model with a longer context.",
         )
     return min(limit, context - tokens)
+
+
+def _beginning(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else f"{line[:77]}..."

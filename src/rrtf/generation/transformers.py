@@ -98,7 +98,7 @@ class TransformersGenerator:
             if not prompt.seeds:
                 continue
             ids = self._ids(prompt)
-            yield Job(prompt.key, ids, prompt.seeds, check_room(prompt.key, len(ids), self._context, sampling.max_new_tokens))
+            yield Job(prompt.key, ids, prompt.seeds, check_room(prompt.key, prompt.text, len(ids), self._context, sampling.max_new_tokens))
 
     def _ids(self, prompt: Prompt) -> tuple[int, ...]:
         """The prompt's tokens: the very ones it is trained with. Empty text begins with the model's start token."""
