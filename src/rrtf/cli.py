@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from rrtf.engine.artifacts import Manifest
@@ -159,6 +160,7 @@ def evaluate(recipe: Path | None, overrides: tuple[str, ...], model: str | None,
     if (recipe is not None and model is not None) or (recipe is None and model is None):
         raise click.UsageError("Give either a RECIPE or --model.")
     if recipe is not None:
+        _refuse_beside_a_recipe(options)
         for name, manifest in _run(_load(recipe, overrides), "evaluate").items():
             click.echo(f"{name}: {_brief(manifest.summary)}")
         return
@@ -167,10 +169,19 @@ def evaluate(recipe: Path | None, overrides: tuple[str, ...], model: str | None,
     click.echo(examine(model or "", overrides=overrides, say=lambda line: click.echo(line, err=True), **options))
 
 
+def _refuse_beside_a_recipe(options: Iterable[str]) -> None:
+    """Say which options were given that a recipe's own examination would ignore."""
+    context = click.get_current_context()
+    given = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    flags = [parameter.opts[0] for parameter in context.command.params if parameter.name in given]
+    if flags:
+        raise click.UsageError(f"A RECIPE says itself how it is examined: {', '.join(flags)} would be ignored. Use --set evaluate.KEY=VALUE instead.")
+
+
 @cli.command()
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("artefact", required=False)
-@click.option("--limit", default=20, show_default=True, help="Rows to print.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="Rows to print.")
 def show(run_directory: Path, artefact: str | None, limit: int) -> None:
     """Show what a RUN holds: every artefact with its counts, or the rows of one ARTEFACT as JSON lines."""
     from rrtf import inspection

@@ -16,6 +16,7 @@ import pydantic
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
+from rrtf.checkpoints import DEFAULT_STUDENT
 from rrtf.engine.artifacts import make_folder, write_text
 from rrtf.errors import RecipeError
 from rrtf.generation import GenerationHow, GeneratorConfig, TransformersConfig
@@ -47,7 +48,7 @@ class StudentConfig(BaseModel):
 
     model_config = _CONFIG
     model: str = "smollm2-135m-instruct"
-    """The embedded default, a local folder, or a hub id of any Hugging Face causal language model."""
+    """The embedded default, a local folder (from the recipe's), or a hub id of any Hugging Face causal language model."""
     engine: GeneratorConfig = TransformersConfig()
     """The engine that completes its prompts, before and after training."""
     prompting: FormatName = "paper"
@@ -143,7 +144,7 @@ def assemble(data: dict[str, Any], overrides: Iterable[str] = (), where: str = "
 
 def _validated(data: Mapping[str, Any], where: str) -> Recipe:
     try:
-        return Recipe.model_validate(data)
+        return _without_repeats(Recipe.model_validate(data), where)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
         place, context = _place(first["loc"]), first.get("ctx", {})
@@ -163,6 +164,13 @@ def _validated(data: Mapping[str, Any], where: str) -> Recipe:
             what, value = f"it can be {context['expected_tags']}", repr(context["tag"])
         hint = f"See `rrtf explain {'.'.join(part for part in place.split('.') if not part.isdigit())}`." if place else ""
         raise RecipeError(f"{where}: {place or 'the recipe'} is {value}, and that does not fit: {what}.", hint=hint) from error
+
+
+def _without_repeats(recipe: Recipe, where: str) -> Recipe:
+    before = recipe.evaluate.before
+    if twice := next((form for form in before if before.count(form) > 1), None):
+        raise RecipeError(f"{where}: evaluate.before has {twice!r} twice.", why="Every answer would be paid for and counted twice.", hint="Leave one out.")
+    return recipe
 
 
 def _short(value: object) -> str:
@@ -225,12 +233,23 @@ def _override(data: dict[str, Any], text: str) -> None:
 
 
 def _anchored(recipe: Recipe, folder: Path) -> Recipe:
-    """Paths of problem files start at the recipe's folder; the run's directory starts where the command is run."""
+    """Paths of problem files and models start at the recipe's folder; the run's directory starts where the command is run."""
     source = recipe.problems.source
     if source != "starter":
         recipe = recipe.model_copy(update={"problems": recipe.problems.model_copy(update={"source": _path(source, folder)})})
+    recipe = recipe.model_copy(update={"student": _model_anchored(recipe.student, folder)})
+    if isinstance(recipe.teacher, ModelTeacher):
+        recipe = recipe.model_copy(update={"teacher": _model_anchored(recipe.teacher, folder)})
     benchmarks = tuple(_benchmark(name, folder) for name in recipe.evaluate.benchmarks)
     return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks})})
+
+
+def _model_anchored(config: StudentConfig | ModelTeacher, folder: Path) -> StudentConfig | ModelTeacher:
+    """A model's name may be a hub id or the embedded student's: it is a path when something lies there."""
+    name = config.model
+    if name == DEFAULT_STUDENT or Path(name).exists() or not (folder / name).exists():
+        return config
+    return config.model_copy(update={"model": str(folder / name)})
 
 
 def _benchmark(name: str, folder: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import torch
 from tiny_models import FAMILIES, checkpoint
+from tokenizers import processors
 
 from rrtf.errors import EngineError
 from rrtf.generation import GenerationHow, ScriptedConfig, TransformersConfig, open_generator
@@ -173,10 +174,22 @@ def _attends_in_slots(generator: TransformersGenerator) -> bool:
 
 def test_a_prompt_that_fills_the_context_is_refused_before_anything_is_decoded() -> None:
     generator = TransformersGenerator(checkpoint("llama"), "llama", "sha256:0")
-    with pytest.raises(EngineError, match=r"'too long' has 128 tokens.*context holds 128"):
+    with pytest.raises(EngineError, match=r"'too long' has 128 tokens.*context holds 128\. It begins 'x{77}\.\.\.'\."):
         next(generator.generate([PROMPTS[0], Prompt("too long", "x" * 128, (0,))], GREEDY))
     (found,) = generator.generate([Prompt("nearly", "x" * 125, (0,))], Sampling(max_new_tokens=50))
     assert found.completion_tokens <= 3
+
+
+def test_plain_prompts_begin_as_the_tokenizer_begins_any_text() -> None:
+    made = checkpoint("llama")
+    plain = prompt_ids(cast("Any", made.tokenizer), PROMPTS[1])
+    assert plain == made.tokenizer.encode(PROMPTS[1].text)
+    cast("Any", made.tokenizer).backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)]
+    )
+    assert prompt_ids(cast("Any", made.tokenizer), PROMPTS[1]) == [1, *plain]
+    (found,) = TransformersGenerator(made, "llama", "sha256:0").generate([PROMPTS[1]], GREEDY)
+    assert found.prompt_tokens == 1 + len(plain)
 
 
 def test_chat_without_a_template_is_refused() -> None:
@@ -184,3 +197,48 @@ def test_chat_without_a_template_is_refused() -> None:
     made.tokenizer.chat_template = None
     with pytest.raises(EngineError, match="chat template"):
         list(TransformersGenerator(made, "llama", "sha256:0").generate([PROMPTS[-1]], GREEDY))
+
+
+SHORT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", SHORT_OF_MEMORY)
+@pytest.mark.parametrize("good_passes", [0, 1, 3])  # none but those of the check, a prompt's, and some steps
+def test_too_little_memory_names_the_keys_to_lower(error: Exception, good_passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = checkpoint("llama")
+    generator = TransformersGenerator(made, "llama", "sha256:0", GenerationHow(device="cpu"))
+    _fails_after(made.model, good_passes, error, monkeypatch)
+    with pytest.raises(EngineError, match="memory did not suffice") as raised:
+        list(generator.generate(PROMPTS, GREEDY))
+    assert "how.generation.batch_tokens" in raised.value.hint
+    assert "how.generation.max_rows" in raised.value.hint
+
+
+def _fails_after(model: Any, passes: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, left = model.forward, iter(range(passes))
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        if next(left, None) is None:
+            raise error
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(model, "forward", forward)
+
+
+def test_too_little_memory_is_not_taken_for_an_architecture_that_cannot_be_batched(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = checkpoint("llama")
+    _fails_after(made.model, 1, SHORT_OF_MEMORY[0], monkeypatch)
+    with pytest.raises(EngineError, match="memory did not suffice"):
+        Decoder(made.model, batch_tokens=1000, max_rows=4)
+
+
+def test_another_error_of_torch_is_not_taken_for_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = checkpoint("llama")
+    generator = TransformersGenerator(made, "llama", "sha256:0", GenerationHow(device="cpu"))
+    _fails_after(made.model, 1, RuntimeError("mat1 and mat2 shapes cannot be multiplied"), monkeypatch)
+    with pytest.raises(RuntimeError, match="mat1"):
+        list(generator.generate(PROMPTS, GREEDY))

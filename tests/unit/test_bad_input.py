@@ -155,6 +155,21 @@ def no_samples(folder: Path) -> Sequence[object]:
     return ["evaluate", "--model", "x", "--n", "0"]
 
 
+@mistake(2, "--n, --temperature, --out would be ignored", "--set evaluate.")
+def evaluation_options_beside_a_recipe(folder: Path) -> Sequence[object]:
+    return ["evaluate", world(folder), "--n", "1", "--temperature", "0.8", "--out", folder / "out"]
+
+
+@mistake(2, "evaluate.before has 'paper' twice", "Leave one out.")
+def a_repeated_prompt_format(folder: Path) -> Sequence[object]:
+    return ["evaluate", "--model", user_files.model(folder), "--format", "paper,raw,paper", "--out", folder / "out"]
+
+
+@mistake(2, "--limit", "-1 is not in the range x>=0")
+def a_negative_number_of_rows(folder: Path) -> Sequence[object]:
+    return ["show", folder, "curate", "--limit", "-1"]
+
+
 @mistake(2, "evaluate.before.0 is 'poem'", "'paper'")
 def unknown_prompt_format(folder: Path) -> Sequence[object]:
     return ["evaluate", "--model", user_files.model(folder), "--format", "poem", "--out", folder / "out"]

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import TemplateError
 
 from rrtf.errors import DataError, EngineError
 from rrtf.protocols import Prompt
@@ -22,7 +23,10 @@ class Letters:
     """A tokenizer: one token per character."""
 
     chat_template: str | None = "{{ messages }}"
-    eos_token_id = EOS
+    eos_token_id: int | None = EOS
+    start: tuple[int, ...] = ()
+    """Special tokens in front of every text, and behind it."""
+    end: tuple[int, ...] = ()
 
     def apply_chat_template(self, conversation: list[dict[str, str]], *, add_generation_prompt: bool, tokenize: bool) -> str:
         assert add_generation_prompt
@@ -30,8 +34,8 @@ class Letters:
         return f"<{conversation[0]['role']}>{conversation[0]['content']}<bot>"
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        assert not add_special_tokens
-        return [ord(c) for c in text]
+        ids = [ord(c) for c in text]
+        return [*self.start, *ids, *self.end] if add_special_tokens else ids
 
 
 def letters(text: str) -> tuple[int, ...]:
@@ -58,6 +62,41 @@ def test_a_chat_prompt_needs_a_template() -> None:
     tokenizer.chat_template = None
     with pytest.raises(EngineError, match="no chat template"):
         prompt_ids(tokenizer, Prompt("k", "ask", (), chat=True))
+
+
+def test_plain_text_begins_with_the_start_token_that_the_tokenizer_puts_there_itself() -> None:
+    tokenizer = Letters()
+    tokenizer.start, tokenizer.end = (7,), (EOS,)
+    assert prompt_ids(tokenizer, Prompt("k", "ask", ())) == [7, *letters("ask")]
+    assert prompt_ids(tokenizer, Prompt("k", "", ())) == [7]
+    # The template of a chat has its own.
+    assert prompt_ids(tokenizer, Prompt("k", "ask", (), chat=True)) == list(letters("<user>ask<bot>"))
+    (group,), _ = encode([example(["ab"], [], [0])], tokenizer, TrainConfig())
+    assert group == Group("p-1", (7, *letters("ask")), ((*letters("ab"), EOS),), (), (0,))
+
+
+def test_an_end_token_behind_every_text_is_not_a_start_token() -> None:
+    tokenizer = Letters()
+    tokenizer.end = (EOS,)
+    assert prompt_ids(tokenizer, Prompt("k", "ask", ())) == list(letters("ask"))
+    assert prompt_ids(tokenizer, Prompt("k", "", ())) == []
+
+
+def test_a_tokenizer_without_an_end_token_is_a_sentence() -> None:
+    tokenizer = Letters()
+    tokenizer.eos_token_id = None
+    with pytest.raises(EngineError, match="no end-of-text token"):
+        encode([example(["ab"], [], [0])], tokenizer, TrainConfig())
+
+
+def test_a_template_that_refuses_the_prompt_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> str:
+        raise TemplateError("system role required")
+
+    monkeypatch.setattr(Letters, "apply_chat_template", refuse)
+    with pytest.raises(EngineError, match=r"TemplateError: system role required\.") as raised:
+        prompt_ids(Letters(), Prompt("k", "ask", (), chat=True))
+    assert "plain prompt format" in raised.value.hint
 
 
 def test_an_answer_is_its_code_and_the_end() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -75,3 +76,48 @@ def test_ctrl_c_ends_workers_without_a_word(tmp_path: Path) -> None:
     workers = {int(line.split()[1]) for line in log.read_text().splitlines() if line.startswith("open")}
     assert workers
     assert not any(psutil.pid_exists(worker) for worker in workers)
+
+
+_SLOW = """
+import os, sys, time
+from contextlib import contextmanager
+from functools import partial
+from rrtf.engine.local import ProcessExecutor
+
+@contextmanager
+def work(slow_to_open):
+    if slow_to_open:
+        os.write(1, b"opening\\n")  # in one piece: two workers share the stream
+        time.sleep(600)
+    yield slow
+
+def slow(item):
+    os.write(1, b"item\\n")
+    time.sleep(600)
+
+if __name__ == "__main__":
+    try:
+        for _ in ProcessExecutor(2).map(partial(work, {slow_to_open}), range(8)):
+            pass
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("slow_to_open", [False, True])
+def test_ctrl_c_ends_what_waits_in_the_queue_too(tmp_path: Path, slow_to_open: bool) -> None:
+    script = tmp_path / "slow.py"
+    script.write_text(_SLOW.format(slow_to_open=slow_to_open))
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        started = [process.stdout.readline() for _ in range(2)]
+        assert started == [("opening\n" if slow_to_open else "item\n")] * 2
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)  # far less than an item takes
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (out, process.returncode) == ("interrupted\n", 130)
+    assert "Traceback" not in err

@@ -217,6 +217,31 @@ def test_huge_values_are_cut_in_the_sentence(tmp_path: Path) -> None:
     assert len(str(error)) < 600
 
 
+def test_a_repeated_prompt_format_is_a_sentence(tmp_path: Path) -> None:
+    error = sentence(tmp_path, "[evaluate]\nbefore = ['paper', 'raw', 'paper']")
+    assert error.message == f"{tmp_path / 'my.toml'}: evaluate.before has 'paper' twice."
+
+
+# ------------------------------------------------------------------------------------------------ models beside the recipe
+
+
+@pytest.mark.parametrize("name", ["m2", "models/m2", "./m2", "w.gguf"])
+def test_a_model_beside_the_recipe_is_a_path(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("m2", "models/m2", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "w.gguf").write_bytes(b"GGUF")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = load(write(tmp_path, f"[student]\nmodel = '{name}'\n[teacher]\nkind = 'model'\nmodel = '{name}'"))
+    assert isinstance(found.teacher, ModelTeacher)
+    assert Path(found.student.model) == Path(found.teacher.model) == tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["owner/name", "owner/name@abc", "/no/such/folder", "smollm2-135m-instruct"])
+def test_other_names_of_models_stay_as_they_are(tmp_path: Path, name: str) -> None:
+    (tmp_path / "smollm2-135m-instruct").mkdir()  # the name of the embedded student is no path, whatever lies there
+    assert load(write(tmp_path, f"[student]\nmodel = '{name}'")).student.model == name
+
+
 # ------------------------------------------------------------------------------------------------ overrides
 
 

@@ -57,6 +57,16 @@ def test_a_finished_training_is_not_repeated(out: Path) -> None:
     assert len(other.metrics.read_text().splitlines()) == 4
 
 
+def test_what_kills_left_behind_goes(out: Path) -> None:
+    (out / ".model.ab12_xyz").mkdir(parents=True)
+    (out / ".model.ab12_xyz" / "model.safetensors").write_text("half")
+    (out / ".model.old.ab12_xyz").mkdir()
+    run(out)
+    (out / "checkpoints" / "step-00000008").mkdir(parents=True)  # as a kill right before they are cleared leaves them
+    run(out)
+    assert sorted(p.name for p in out.iterdir()) == ["metrics.jsonl", "model", "speed.jsonl", "training.json"]
+
+
 def interrupted(out: Path) -> Path:
     """The newest checkpoint of a run that stopped after step 4 of 8."""
 
@@ -74,6 +84,25 @@ def interrupted(out: Path) -> Path:
         train(str(out.parent / "base"), examples(), CONFIG, TrainHow(device="cpu", precision="fp32", checkpoint_every=2), out, stop)
     (checkpoint,) = (out / "checkpoints").iterdir()
     return checkpoint
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")]
+)
+def test_too_little_memory_in_a_step_names_the_keys_to_lower_and_keeps_the_checkpoint(out: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = interrupted(out)
+
+    def score(*args: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rrtf.training.loop.score", score)
+        with pytest.raises(EngineError, match="memory did not suffice for training") as raised:
+            run(out)
+    assert "how.training.micro_batch_tokens" in raised.value.hint
+    assert "how.training.gradient_checkpointing" in raised.value.hint
+    assert checkpoint.is_dir()
+    assert run(out).resumed_at == 4
 
 
 def test_a_checkpoint_of_another_training_is_refused(out: Path) -> None:

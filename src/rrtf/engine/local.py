@@ -67,8 +67,8 @@ class ProcessExecutor:
                     future.cancel()
 
 
-_opened: list[Callable[[Any], Any] | RrtfError] = []
-"""Only ever filled inside a worker process, by its initializer: the one place where a pool lets work be opened once."""
+_opened: list[Callable[[Any], Any] | RrtfError | SystemExit] = []
+"""Only ever filled inside a worker process, by its initializer: the one place where a pool lets work be opened once. The last entry counts."""
 
 
 def _open(work: Callable[[], AbstractContextManager[Callable[[Any], Any]]]) -> None:
@@ -80,16 +80,20 @@ def _open(work: Callable[[], AbstractContextManager[Callable[[Any], Any]]]) -> N
     except RrtfError as error:
         # An initializer that raises breaks the pool and loses the reason: it is given to the parent with the first item.
         _opened.append(error)
+    except SystemExit:
+        pass  # `_leave` has said it
     Finalize(None, stack.close, exitpriority=10)
 
 
 def _leave(number: int, frame: object) -> None:
+    # The pool takes the exit for the result of this item and goes on to those that wait in its queue: they must end at once, too.
+    _opened.append(SystemExit(128 + number))
     sys.exit(128 + number)
 
 
 def _apply(item: Any) -> Any:
     work = _opened[-1]
-    if isinstance(work, RrtfError):
+    if isinstance(work, BaseException):
         raise work
     return work(item)
 

@@ -23,7 +23,10 @@ from transformers import DynamicCache, PreTrainedModel
 from rrtf.errors import EngineError
 from rrtf.generation.slots import Masks, SlotCache, install_attention, masks_for
 from rrtf.records import StopReason
+from rrtf.training.memory import within_memory
 
+SPARE = "Lower how.generation.batch_tokens or how.generation.max_rows, and run again."
+"""What to do when memory does not suffice."""
 _LEAST_ROWS = 4
 """Matrix kernels for one to three rows sum in another order than those for more (seen in float32 on x86), so smaller steps are filled up with idle rows."""
 
@@ -219,14 +222,15 @@ class Decoder:
         vocabulary = cast("int", self._model.get_input_embeddings().num_embeddings)
         whole = [[(7 * i + 3) % vocabulary for i in range(11)], [(5 * i + 2) % vocabulary for i in range(6)]]
         try:
-            for number, ids in enumerate(whole):
-                row = Row(Job(str(number), tuple(ids[:-2]), (0,), 2), 0, (), [ids[-2]])
-                self._place(row, self._open(row.job).cache, [])
-            self._step()
-            for row, ids in zip(self._rows, whole, strict=True):
-                row.ids.append(ids[-1])
-            found = self._step()
-            with torch.inference_mode():
+            # Too little memory would otherwise read as an architecture that cannot be batched.
+            with within_memory("decoding", SPARE), torch.inference_mode():
+                for number, ids in enumerate(whole):
+                    row = Row(Job(str(number), tuple(ids[:-2]), (0,), 2), 0, (), [ids[-2]])
+                    self._place(row, self._open(row.job).cache, [])
+                self._step()
+                for row, ids in zip(self._rows, whole, strict=True):
+                    row.ids.append(ids[-1])
+                found = self._step()
                 plain = torch.cat([self._model(input_ids=torch.tensor([ids], device=self._device)).logits[:, -1] for ids in whole])
         except (AttributeError, IndexError, TypeError, ValueError, RuntimeError, NotImplementedError):
             return False
@@ -236,14 +240,22 @@ class Decoder:
         return bool(apart <= (1e-4 if plain.dtype == torch.float32 else 0.05) * plain.float().abs().max())
 
 
-def check_room(key: str, tokens: int, context: int | None, limit: int) -> int:
-    """Tokens an answer may have: `limit`, or what the model's context leaves. Raises `EngineError` when it leaves nothing; prompts are never cut."""
+def check_room(key: str, text: str, tokens: int, context: int | None, limit: int) -> int:
+    """Tokens an answer may have: `limit`, or what the model's context leaves. Raises `EngineError` when it leaves nothing; prompts are never cut.
+
+    An id tells nobody which problem it is: `text` is the prompt's, and its beginning is shown.
+    """
     if context is None:
         return limit
     if tokens >= context:
         raise EngineError(
-            f"The prompt {key!r} has {tokens} tokens, and the model's context holds {context}.",
-            why="There is no room for an answer.",
-            hint="Shorten the prompt or take a model with a longer context.",
+            f"The prompt {key!r} has {tokens} tokens, and the model's context holds {context}. It begins {_beginning(text)!r}.",
+            why="There is no room for an answer, and prompts are never cut.",
+            hint="Leave this problem out, shorten it, or take a model with a longer context.",
         )
     return min(limit, context - tokens)
+
+
+def _beginning(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else f"{line[:77]}..."

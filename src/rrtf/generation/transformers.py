@@ -21,6 +21,7 @@ from rrtf.errors import EngineError, missing_extra
 from rrtf.generation import GenerationHow
 from rrtf.protocols import Prompt, Sampling
 from rrtf.records import Completion, StopReason
+from rrtf.training.memory import within_memory
 from rrtf.training.prompts import prompt_ids
 
 try:
@@ -28,7 +29,7 @@ try:
     from torch import Tensor
 
     from rrtf.generation.choosing import choose
-    from rrtf.generation.decoding import Decoder, Job, Row, check_room
+    from rrtf.generation.decoding import SPARE, Decoder, Job, Row, check_room
     from rrtf.generation.stopping import Reader, end_tokens
 except ModuleNotFoundError as error:
     raise missing_extra("train", error.name or "torch") from error
@@ -84,10 +85,11 @@ class TransformersGenerator:
                 return "stop"
             return "length" if len(row.ids) >= row.job.limit else None
 
-        for row, reason in self._decoder.run(jobs, sampling.temperature > 0, pick, judge):
-            ids = row.ids[:-1] if row.ids[-1] in self._ends else row.ids
-            text, cut = reader.text(row.job.ids, ids)
-            yield Completion(row.job.key, row.index, text, "stop" if cut else reason, len(row.job.ids), len(row.ids))
+        with within_memory("decoding", SPARE):
+            for row, reason in self._decoder.run(jobs, sampling.temperature > 0, pick, judge):
+                ids = row.ids[:-1] if row.ids[-1] in self._ends else row.ids
+                text, cut = reader.text(row.job.ids, ids)
+                yield Completion(row.job.key, row.index, text, "stop" if cut else reason, len(row.job.ids), len(row.ids))
 
     def _jobs(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Job]:
         if sampling.max_new_tokens < 1:
@@ -96,7 +98,7 @@ class TransformersGenerator:
             if not prompt.seeds:
                 continue
             ids = self._ids(prompt)
-            yield Job(prompt.key, ids, prompt.seeds, check_room(prompt.key, len(ids), self._context, sampling.max_new_tokens))
+            yield Job(prompt.key, ids, prompt.seeds, check_room(prompt.key, prompt.text, len(ids), self._context, sampling.max_new_tokens))
 
     def _ids(self, prompt: Prompt) -> tuple[int, ...]:
         """The prompt's tokens: the very ones it is trained with. Empty text begins with the model's start token."""

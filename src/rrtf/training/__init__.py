@@ -20,6 +20,7 @@ from rrtf.errors import missing_extra
 from rrtf.identity import fingerprint
 from rrtf.training.batches import EncodeCounts, TrainingExample
 from rrtf.training.config import LoraConfig, Method, TrainConfig, TrainHow
+from rrtf.training.memory import within_memory
 from rrtf.training.prompts import prompt_ids
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ MODEL_FOLDER = "model"
 METRICS_FILE = "metrics.jsonl"
 """One line per step; the same bytes whether or not the run was interrupted."""
 RESULT_FILE = "training.json"
+
+_SPARE = "Lower how.training.micro_batch_tokens, or set how.training.gradient_checkpointing, and run again: it goes on from its newest checkpoint."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def train(
 
     Killed at any moment and called again with the same arguments, it goes on from its newest checkpoint and ends with the same weights, bit for
     bit on a processor. Raises `DataError` when nothing is left to train on or `out_dir` belongs to another training, `EngineError` for a model that
-    cannot be used or a loss that is not finite.
+    cannot be used, a loss that is not finite or too little memory.
     """
     for module in ("torch", "transformers", "accelerate"):
         if importlib.util.find_spec(module) is None:
@@ -80,9 +83,12 @@ def train(
     asked = fingerprint([checkpoints.revision(model_name), config.model_dump(), groups])
     done = _read_result(out_dir, asked, counts)
     if done is not None:
+        clear_state(out_dir / CHECKPOINTS)  # a kill may have come between the result and this
         return done
-    student = prepare(loaded.model, config, how, device, groups[0])
-    ended = fit(student.weights, student.scorer, groups, objective(config), config, how, out_dir, asked, progress)
+    with within_memory("training", _SPARE):
+        student = prepare(loaded.model, config, how, device, groups[0])
+        ended = fit(student.weights, student.scorer, groups, objective(config), config, how, out_dir, asked, progress)
+    _sweep(out_dir)
     checkpoints.save(finished(student), loaded.tokenizer, out_dir / MODEL_FOLDER)
     record = {"fingerprint": asked, "steps": ended.steps, "tokens": ended.tokens, "counts": asdict(counts)}
     aside = out_dir / f".{RESULT_FILE}.tmp"
@@ -90,6 +96,12 @@ def train(
     aside.replace(out_dir / RESULT_FILE)
     clear_state(out_dir / CHECKPOINTS)
     return TrainResult(out_dir / MODEL_FOLDER, out_dir / METRICS_FILE, counts, ended.steps, ended.tokens, ended.resumed_at)
+
+
+def _sweep(out_dir: Path) -> None:
+    """Remove half-written models, each as large as the model, that killed calls left beside its folder."""
+    for left in out_dir.glob(f".{MODEL_FOLDER}.*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _read_result(out_dir: Path, asked: str, counts: EncodeCounts) -> TrainResult | None:

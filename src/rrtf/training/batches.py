@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rrtf.errors import DataError
+from rrtf.errors import DataError, EngineError
 from rrtf.identity import derive_seed
 from rrtf.protocols import Prompt
 from rrtf.records import Pair, Preference
@@ -59,7 +59,13 @@ class EncodeCounts:
 
 
 def encode(examples: Iterable[TrainingExample], tokenizer: Tokenizer, config: TrainConfig) -> tuple[list[Group], EncodeCounts]:
-    """Token ids of every example that teaches. Raises `DataError` when none does, or when a prompt has no tokens."""
+    """Token ids of every example that teaches. Raises `DataError` when none does or a prompt has no tokens, `EngineError` for a tokenizer without an end."""
+    if tokenizer.eos_token_id is None:
+        raise EngineError(
+            "The model's tokenizer has no end-of-text token.",
+            why="Every answer is trained to end with it; without one the model would not learn to stop.",
+            hint="Name the token of the vocabulary that ends a text as eos_token in the model's tokenizer_config.json.",
+        )
     groups: list[Group] = []
     dropped = over_long = unrenderable = 0
     for example in examples:
