@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import signal
+import site
 import socket
 import struct
 import sys
@@ -38,6 +39,8 @@ def main(fd: int, options: str) -> None:
     try:
         for name in _WARM:
             importlib.import_module(name)
+        for add_builtins in (site.setquit, site.setcopyright, site.sethelper):  # `exit` and the like: without -S the interpreter starts with them
+            add_builtins()
         world = isolate.enter(namespaces=bool(settings["namespaces"]), packages=cast("list[str]", settings["packages"]))
         if sys.platform == "linux":
             kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
