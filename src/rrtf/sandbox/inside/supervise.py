@@ -1,4 +1,5 @@
-"""One program's life seen from above: start it, watch it, end it, and say what happened. Runs in the worker, which shares no memory with the program.
+"""One program's life seen from above: start it, watch it, end it, and say what happened. Runs in a process of its own, forked from the worker for this program
+alone, of which the program is a fork in turn: so it holds nothing of another program.
 
 A program whose process ends in the middle of a test is started again at the next one, so that a crash costs one test; a program that used up its processor or
 wall time is not (those limits are for all tests together). Not here: how the program is confined (`confine`) and run (`runner`).
@@ -52,7 +53,7 @@ class _Pipes:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs one program after another in one worker."""
+    """Runs a program in one worker."""
 
     world: World
     outside: int
@@ -66,6 +67,7 @@ class Supervisor:
         tests = cast("list[dict[str, str]]", request["tests"])
         kind = cast("str", request["kind"])
         begun = time.monotonic()
+        self.oom_kills = oom_kills()
         replies: list[Reply] = []
         runs: list[Run] = []
         load_error = ""
@@ -241,10 +243,10 @@ class Supervisor:
 
     def _members(self, pid: int) -> Iterator[str]:
         if self.world.own_pids:
-            own = str(os.getpid())
+            ours = {"1", str(os.getpid())}  # the worker and its supervisor
             with contextlib.suppress(OSError):
                 for name in os.listdir("/proc"):
-                    if name.isdigit() and name != own:
+                    if name.isdigit() and name not in ours:
                         yield name
         else:
             yield from (str(member) for member in _descendants(os.getpid()))
@@ -253,9 +255,9 @@ class Supervisor:
         """Kill and reap the program and all it started. Only what belongs to this worker can be hit."""
         reaped: dict[int, tuple[int, float, float]] = {}
         while True:
-            if self.world.own_pids and os.getpid() == 1:
+            if self.world.own_pids and os.getppid() == 1:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(-1, signal.SIGKILL)
+                    os.kill(-1, signal.SIGKILL)  # all of this pid namespace but its first process, the worker, and the caller
             else:
                 for member in {pid, *_descendants(os.getpid())} - set(reaped):
                     with contextlib.suppress(ProcessLookupError, PermissionError):
