@@ -45,7 +45,7 @@ def f(x): return stolen(x)
 
 @pytest.fixture(params=["process", "process without namespaces", "plain"])
 def fresh(request):
-    options = {"process": lambda: ProcessSandbox(), "process without namespaces": lambda: ProcessSandbox(namespaces=False), "plain": PlainSandbox}
+    options = {"process": ProcessSandbox, "process without namespaces": lambda: ProcessSandbox(namespaces=False), "plain": PlainSandbox}
     with options[request.param]() as opened:
         yield opened
 

@@ -19,7 +19,7 @@ from rrtf.errors import SandboxError, SandboxFailure
 from rrtf.protocols import Isolation, Program
 from rrtf.records import CallTest, Limits
 from rrtf.sandbox import LimitsConfig, PlainConfig, ProcessConfig, SandboxConfig, SandboxRuntime, open_sandbox, package_paths, refuse_reduced
-from rrtf.sandbox.inside import syscalls
+from rrtf.sandbox.inside import reports, supervise, syscalls
 from rrtf.sandbox.process import ProcessSandbox
 
 ONE = Program("def f():\n    return 1", "f", (CallTest("[]", "1"),))
@@ -104,6 +104,23 @@ def test_a_stopped_worker_is_a_failure_and_is_replaced(monkeypatch):
         monkeypatch.undo()
         assert sandbox.run(ONE).replies[0].value == "1"
         assert all(not process.is_running() or process.status() == psutil.STATUS_ZOMBIE for process in family)
+
+
+def test_no_descriptor_for_a_process_is_no_failure(monkeypatch):
+    def refused(_pid):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    assert supervise._exit_fd(os.getpid()) == -1
+
+
+def test_replies_beyond_the_room_for_them_become_short():
+    collected = reports.Collected()
+    large = {"status": "passed", "value": "\0" * (4 << 20)}
+    collected.add([large] * 4)
+    assert [reply["status"] for reply in collected.replies] == ["passed", "passed", "wrong", "wrong"]
+    collected.add([{"status": "passed", "value": "1"}])
+    assert collected.replies[-1]["status"] == "passed"
 
 
 def test_an_interpreter_that_cannot_start_is_a_sandbox_error(monkeypatch):

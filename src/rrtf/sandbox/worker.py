@@ -48,6 +48,7 @@ _PATIENCE = 8.0
 _GRACE_SECONDS = 60.0
 """How much longer than that we wait for a reply. Long, because a loaded machine is no reason to call a worker dead."""
 _MAX_REPLY = 256 << 20
+"""More than any program can bring about: `inside.reports.MAX_TOTAL` for its results, and what `inside.supervise` passes on of its output."""
 
 
 class Worker:
@@ -192,6 +193,7 @@ def _execution(reply: dict[str, object], program: Program) -> Execution:
         cpu_seconds=cast("float", reply["cpu_seconds"]),
         wall_seconds=cast("float", reply["wall_seconds"]),
         peak_mb=cast("float", reply["peak_mb"]),
+        waited_seconds=cast("float | None", reply["waited_seconds"]),
     )
     if not execution.compile_error and not execution.load_error and len(replies) != len(program.tests):
         raise SandboxFailure(f"A sandbox worker replied to {len(replies)} of {len(program.tests)} tests.")
