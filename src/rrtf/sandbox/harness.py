@@ -6,7 +6,8 @@ claims, exceptions, `os._exit` and objects that call themselves equal to everyth
 open descriptors, or rewrites our code in its own memory, still can; so prefer the other kinds where there is a choice.
 
 Trouble of ours is retried and then raised (`judge`) or yielded as a `JudgingFailure` (`judge_many`), never turned into an outcome. A time-out that happened on
-a busy machine is judged once more, alone and under the same limits, before it counts. Not here: how programs are run (`rrtf.protocols.Sandbox`), how values compare (`compare`).
+a busy machine is judged once more, alone and under the same limits, before it counts. Not here: how programs are run (`rrtf.protocols.Sandbox`), how values
+compare (`compare`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from rrtf.sandbox import compare
 _ATTEMPTS = 3
 """Runs that may fail for reasons of ours before we give up on one answer."""
 _BUSY = 1.25
-"""Where the machine does not tell how long programs wait for a processor: a time-out that took at most this many times as long by the clock had one to itself."""
+"""Where the machine does not say how long programs wait for a processor: a time-out of at most this many times as long by the clock had one to itself."""
 _WAITED = 0.25
 """A time-out of which this share of the wall time was spent waiting for a processor happened on a busy machine."""
 _CAUSE_LENGTH = 300

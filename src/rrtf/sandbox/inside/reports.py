@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from . import runner
 
 MAX_TOTAL = 64 << 20
-"""Bytes that the replies to all tests of one program may take together on their way out, as JSON. Nothing outside may fail for what a program prints or returns, so
-what goes beyond is a result of the program's: the test is wrong."""
+"""Bytes that the replies to all tests of one program may take together on their way out, as JSON. Nothing outside may fail for what a program prints or
+returns, so what goes beyond is a result of the program's: the test is wrong."""
 _TOO_MUCH = f"the results together take more than {MAX_TOTAL >> 20} MB"
 _AROUND = 8192
 """Bytes of reports around the value of one test, at most."""

@@ -1,8 +1,8 @@
 """A worker: isolates itself once, then forks a supervisor for each program, which takes the request, runs it, replies and ends.
 
 Talks with `rrtf.sandbox.worker` over one socket: frames of a four-byte length and JSON. First frame out: what is isolated; then one reply for each request.
-Ends when the socket closes. The worker itself never reads a request or holds a reply: a program is a fork of a fork of it, and would find in its own memory what
-the worker's heap still held of earlier programs and their results. Not here: anything about verdicts.
+Ends when the socket closes. The worker itself never reads a request or holds a reply: a program is a fork of a fork of it, and would find in its own memory
+what the worker's heap still held of earlier programs and their results. Not here: anything about verdicts.
 """
 
 from __future__ import annotations

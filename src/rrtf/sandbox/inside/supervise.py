@@ -65,7 +65,7 @@ class _Printed:
 
     def add(self, run: Run) -> None:
         for kept, more in ((self.stdout, run.stdout), (self.stderr, run.stderr)):
-            kept += more[: max(0, self.keep - len(kept))]
+            kept.extend(more[: max(0, self.keep - len(kept))])
             more.clear()  # there may be thousands of runs
 
 
