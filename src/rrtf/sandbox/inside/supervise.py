@@ -76,7 +76,7 @@ class Supervisor:
     world: World
     outside: int
     """The control socket. It becomes readable during a run only when the other side is gone."""
-    pristine: dict[str, dict[str, object]]
+    pristine: runner.Pristine
     oom_kills: int = 0
 
     def execute(self, request: dict[str, object]) -> dict[str, object]:
