@@ -144,6 +144,19 @@ def test_lies_inside_subclasses_of_containers_are_found(sandbox):
 
 
 @pytest.mark.parametrize(
+    "code",
+    [
+        "from unittest.mock import ANY\ndef f(): return ANY",
+        "from unittest.mock import ANY\ndef f(): return [ANY]",
+        "class S(str):\n    __eq__ = str.__ne__\n    __hash__ = str.__hash__\ndef f(): return S()",
+    ],
+)
+def test_equality_that_others_made_is_not_asserted(sandbox, code):
+    problem = Problem(name="any", instruction="", prompt="", entry_point="f", tests=(AssertTest("value = f()\nassert value == 'a' or value == ['a']"),))
+    assert verdict(sandbox, problem, code).outcome is not Outcome.PASSED
+
+
+@pytest.mark.parametrize(
     ("head", "value"),
     [
         ("from fractions import Fraction", "Fraction(1, 2)"),

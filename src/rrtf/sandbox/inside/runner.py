@@ -21,7 +21,7 @@ import signal
 import struct
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
@@ -30,7 +30,7 @@ from .encode import NotPlain, decode, encode
 # The functions below keep these, whatever a program does to the modules of those names.
 __builtins__ = dict(vars(builtins))
 _loads, _dumps, _modules, _Module = json.loads, json.dumps, sys.modules, types.ModuleType
-_contents_of_module = cast("Callable[[types.ModuleType], dict[str, object]]", types.ModuleType.__dict__["__dict__"].__get__)
+_contents_of_module = cast("Callable[[types.ModuleType], dict[str, object]]", vars(types.ModuleType)["__dict__"].__get__)
 
 HEADER = struct.Struct("=cII")
 KEY_BYTES = 16
@@ -241,6 +241,7 @@ _MADE_BY_CLASS_STATEMENT = 1 << 9
 """Py_TPFLAGS_HEAPTYPE. Types without it are written in C, and cannot be changed from Python."""
 _SLOTS = (types.WrapperDescriptorType, types.MethodDescriptorType)
 _own_contents = cast("Callable[[type], Namespace]", type.__dict__["__dict__"].__get__)
+_dict_pairs = cast("Callable[[object], Iterable[tuple[object, object]]]", dict.items)  # pyright: ignore[reportUnknownMemberType]
 _bases = cast("Callable[[type], tuple[type, ...]]", type.__dict__["__mro__"].__get__)
 _flags = cast("Callable[[type], int]", type.__dict__["__flags__"].__get__)
 
@@ -271,7 +272,7 @@ def _plain_or_honest(value: object, honest: dict[int, tuple[type, Namespace]], d
         if plain in bases:
             parts += cast("Callable[[object], list[object]]", plain.__iter__)(value)
     if dict in bases:
-        for pair in cast("Callable[[object], list[tuple[object, object]]]", dict.items)(value):
+        for pair in _dict_pairs(value):
             parts += pair
     return all(_plain_or_honest(part, honest, depth + 1) for part in parts)
 
