@@ -3,7 +3,8 @@
 What a verdict proves. For call-and-compare and stdin/stdout tests the expected values never enter the sandbox: passing means having computed the results.
 Assert-style tests run in the program's own process, which must send back a one-time key that it is handed only after the last assertion; exit codes, printed
 claims, exceptions, `os._exit` and objects that call themselves equal to everything do not pass. A program that goes out of its way to find that key among its
-open descriptors, to read the tests in the frames below it, or to rewrite our code in its own memory, still can; so prefer the other kinds where there is a choice.
+open descriptors, to read the tests in the frames below it, or to rewrite our code in its own memory, still can; so prefer the other kinds where there is a
+choice.
 
 Trouble of ours is retried and then raised (`judge`) or yielded as a `JudgingFailure` (`judge_many`), never turned into an outcome. A time-out that happened on
 a busy machine is judged once more, alone and under the same limits, before it counts. Not here: how programs are run (`rrtf.protocols.Sandbox`), how values
