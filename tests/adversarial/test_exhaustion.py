@@ -120,8 +120,10 @@ def test_shared_memory_counts(sandbox):
 
 def test_a_peak_between_two_measurements_counts(sandbox):
     code = f"base = b'x' * ({QUICK.memory_mb - 31} << 20)\ndef add(a, b):\n    y = b'y' * (24 << 20)\n    return a + b\n"
-    for _ in range(3):
-        assert verdict(sandbox, ADD, code).tests == ("memory",) * 3
+    for _ in range(5):
+        result = verdict(sandbox, ADD, code)
+        assert result.outcome is not Outcome.PASSED
+        assert result.tests[-1] == "memory"  # where a measurement meets the peak of an earlier test, those before it stand
 
 
 def test_memory_behind_descriptors_is_refused(sandbox):
