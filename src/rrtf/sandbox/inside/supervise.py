@@ -229,7 +229,8 @@ class Supervisor:
         except BlockingIOError:
             return True
         if fd == pipes.report:
-            reports.feed(data, run)
+            if not run.ended_by:  # what it still said between passing a limit and its end does not undo that
+                reports.feed(data, run)
         else:
             kept = run.stdout if fd == pipes.stdout else run.stderr
             kept += data[: max(0, keep - len(kept))]
