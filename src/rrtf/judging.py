@@ -18,7 +18,7 @@ from rrtf.sandbox.harness import JudgingFailure, judge_many
 Judge = Callable[[Iterable[tuple[Problem, Response]]], Iterator[Verdict | JudgingFailure]]
 """Judges answers, in no particular order."""
 _HOPELESS = 20
-"""So many failures of ours without a single verdict are no hiccups: going on would retry every program in vain and end far from the cause."""
+"""So many failures of ours in a row are no hiccups: going on would retry every program in vain and end far from the cause."""
 
 
 @contextmanager
@@ -31,11 +31,14 @@ def open_judge(config: ProcessConfig | PlainConfig, runtime: SandboxRuntime) -> 
 
 def _unless_hopeless(found: Iterator[Verdict | JudgingFailure]) -> Iterator[Verdict | JudgingFailure]:
     failures = 0
-    for number, item in enumerate(found, 1):
-        failures += isinstance(item, JudgingFailure)
-        if isinstance(item, JudgingFailure) and number == failures == _HOPELESS:
+    for item in found:
+        if isinstance(item, JudgingFailure):
+            failures += 1
+        elif item.wall_seconds > 0:  # an answer without a program has a verdict, but never saw the sandbox
+            failures = 0
+        if isinstance(item, JudgingFailure) and failures == _HOPELESS:
             raise SandboxError(
-                f"None of the first {_HOPELESS} programs could be judged; the last with: {item.reason.rstrip('.')}.",
+                f"{_HOPELESS} programs in a row could not be judged; the last with: {item.reason.rstrip('.')}.",
                 why="That is this machine's trouble and says nothing about the programs.",
                 hint="See what `rrtf check` says about the sandbox; finished work is kept.",
             )

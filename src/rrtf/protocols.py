@@ -99,6 +99,8 @@ class Execution:
     cpu_seconds: float
     wall_seconds: float
     peak_mb: float
+    waited_seconds: float | None = None
+    """Of the wall time, what the program's first thread was ready to run but had no processor: the machine's doing. None where the machine does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 from programs import ADD, ADD_ASSERT, DOUBLE, QUICK, RIGHT, answer, still_fair, verdict
 
-from rrtf.records import Outcome
+from rrtf.records import CallTest, IOTest, Limits, Outcome
 
 SHORT = dataclasses.replace(QUICK, cpu_seconds=0.5, wall_seconds=3.0)
 
@@ -39,6 +40,11 @@ def test_tests_before_a_timeout_count(sandbox):
     result = verdict(sandbox, ADD, "def add(a, b):\n    while a == 20: pass\n    return a + b\n", SHORT)
     assert result.tests == ("passed", "timeout", "not-run")
     assert result.outcome is Outcome.PARTIAL
+
+
+def test_sleeping_past_the_wall_limit_is_not_given_a_second_longer_chance(sandbox):
+    code = "import time\ndef add(a, b):\n    time.sleep(0.8)\n    return a + b\n"
+    assert verdict(sandbox, ADD, code, dataclasses.replace(QUICK, wall_seconds=0.4)).tests[0] == "timeout"
 
 
 def test_sleeping_is_ended_by_the_wall(sandbox):
@@ -110,6 +116,42 @@ def test_shared_memory_counts(sandbox):
     code = "import mmap\ndef add(a, b):\n    m = mmap.mmap(-1, 10 ** 9)\n    for i in range(0, 10 ** 9, 4096): m[i] = 1\n    return a + b\n"
     result = verdict(sandbox, ADD, code)
     assert result.tests[0] == "memory", result
+
+
+def test_a_peak_between_two_measurements_counts(sandbox):
+    code = f"base = b'x' * ({QUICK.memory_mb - 31} << 20)\ndef add(a, b):\n    y = b'y' * (24 << 20)\n    return a + b\n"
+    for _ in range(5):
+        result = verdict(sandbox, ADD, code)
+        assert result.outcome is not Outcome.PASSED
+        assert result.tests[-1] == "memory"  # where a measurement meets the peak of an earlier test, those before it stand
+
+
+def test_memory_behind_descriptors_is_refused(sandbox):
+    if not any("system call filter" in item for item in sandbox.isolation().granted):
+        pytest.skip("no system call filter")
+    assert answer(sandbox, "try:\n    os.memfd_create('x')\nexcept PermissionError:\n    return True\nreturn False", head="import os") is True
+
+
+ROOMY = Limits(cpu_seconds=60.0, wall_seconds=200.0, memory_mb=512, output_kb=256)
+
+
+def test_results_that_together_are_too_much_are_wrong_not_our_failure(sandbox):
+    problem = dataclasses.replace(ADD, tests=tuple(CallTest(f"[{n},0]", "1") for n in range(44)))
+    result = verdict(sandbox, problem, "def add(a, b):\n    return '\"' * 2000000\n", ROOMY)
+    assert result.passed == 0
+    assert set(result.tests[:8]) == {"wrong"}
+
+
+def test_output_that_is_too_much_as_json_is_wrong_not_our_failure(sandbox):
+    problem = dataclasses.replace(DOUBLE, tests=tuple(IOTest(f"{n}\n", "1\n") for n in range(45)))
+    result = verdict(sandbox, problem, "print('\\0' * 1000000)", dataclasses.replace(ROOMY, output_kb=1024))
+    assert result.passed == 0
+    assert set(result.tests[:8]) == {"wrong"}
+
+
+def test_large_right_results_pass(sandbox):
+    problem = dataclasses.replace(ADD, tests=tuple(CallTest(f"[{n},0]", json.dumps("a" * 3_900_000)) for n in range(10)))
+    assert verdict(sandbox, problem, "def add(a, b): return 'a' * 3900000", ROOMY).outcome is Outcome.PASSED
 
 
 def test_disk_is_limited(full):

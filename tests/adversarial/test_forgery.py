@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from programs import ADD, ADD_ASSERT, DOUBLE, verdict
 
-from rrtf.records import Outcome
+from rrtf.records import AssertTest, Outcome, Problem
 
 EVERYTHING_EQUAL = """
 class Yes:
@@ -59,6 +59,19 @@ FORGERIES = {
     "        try: os.write(fd, struct.pack('=cII', b'V', n, 4) + b'null')\n        except OSError: pass\ndef add(a, b):\n    return 0",
     "closed descriptors": "import os\nos.closerange(3, 4096)\ndef add(a, b):\n    return 0",
     "a function that is the expected value": "class add:\n    def __new__(cls, *a): return object.__new__(cls)\n    def __eq__(self, other): return True",
+    "equality without code of its own": "class Yes:\n    __eq__ = staticmethod(lambda other: True)\n    __sub__ = staticmethod(lambda other: Yes())\n    __abs__ = lambda self: 0\n"
+    "def add(a, b):\n    return Yes()",
+    "equality by a callable object": "class Call:\n    def __call__(self, *a): return True\nclass Yes(int):\n    __eq__ = Call()\n    __sub__ = lambda s, o: 0\n    __hash__ = int.__hash__\n"
+    "def add(a, b):\n    return Yes(7)",
+    "a borrowed slot": "class Yes(int):\n    __eq__ = int.__ne__\n    __hash__ = int.__hash__\n    __sub__ = int.__and__\ndef add(a, b):\n    return Yes(0 if a == 1 else 1 << 70)",
+    "mock.ANY": "from unittest.mock import ANY\nclass Zero(type(ANY)):\n    def __sub__(self, other): return 0\ndef add(a, b):\n    return ANY if a == 1 else Zero()",
+    "code that says it is frozen": "exec(compile('class Y:\\n  def __eq__(s, o): return True\\n  def __sub__(s, o): return 0', '<frozen x>', 'exec'))\ndef add(a, b): return Y()",
+    "code that says it is of the standard library": "import os\nexec(compile('class Y:\\n  def __eq__(s, o): return True\\n  def __sub__(s, o): return 0', os.__file__, 'exec'))\n"
+    "def add(a, b): return Y()",
+    "methods put on a class of the standard library": "import os\nfrom fractions import Fraction\nd = {}\nexec(compile('def e(s, o): return True\\ndef m(s, o): return 0', os.__file__, 'exec'), d)\n"
+    "Fraction.__eq__ = d['e']\nFraction.__sub__ = d['m']\ndef add(a, b): return Fraction(7)",
+    "tests rewritten through frames": "import sys\nframe = sys._getframe()\nwhile frame:\n    task = frame.f_locals.get('task')\n    if task is not None:\n"
+    "        for test in task.tests: test['code'] = 'pass'\n    frame = frame.f_back\ndef add(a, b): return 0",
     "NaN": "def add(a, b):\n    return float('nan')",
     "a generator of everything": "def add(a, b):\n    yield from range(100)",
 }
@@ -103,3 +116,65 @@ def test_expected_values_never_enter_the_process(sandbox):
     code = f"import gc, sys\ndef f():\n    found = [x for x in gc.get_objects() if type(x) is dict and any(v in ('{secret}', {secret} - 0) for v in x.values() if type(v) in (int, str))]\n    return len(found)"
     result = verdict(sandbox, problem, code)
     assert result.outcome is not Outcome.PASSED
+
+
+CLOSE = Problem(
+    name="close",
+    instruction="",
+    prompt="",
+    entry_point="f",
+    tests=(AssertTest("import math\nassert math.isclose(f(1), 3.5)\nassert math.fabs(f(1) - 3.5) < 1e-4"),),
+)
+FALSE_MATH = "import sys, types, math\nclass M(types.ModuleType):\n    isclose = property(lambda s: lambda *a, **k: True)\n    fabs = property(lambda s: lambda x: 0.0)\n"
+
+
+@pytest.mark.parametrize(
+    "change", ["sys.modules['math'] = M('math')", "math.__class__ = M", "sys.modules = {'math': M('math')}", "math.isclose = math.fabs = lambda *a: 0"]
+)
+def test_assertions_use_the_real_modules(sandbox, change):
+    assert verdict(sandbox, CLOSE, f"{FALSE_MATH}{change}\ndef f(a): return 0.0").outcome is not Outcome.PASSED
+    assert verdict(sandbox, CLOSE, f"{FALSE_MATH}{change}\ndef f(a): return 3.5").outcome is Outcome.PASSED
+
+
+def test_lies_inside_subclasses_of_containers_are_found(sandbox):
+    problem = Problem(name="pair", instruction="", prompt="", entry_point="f", tests=(AssertTest("assert f() == (1, 2) or f() == [1, 2] or f() == {1: 2}"),))
+    for kind, held in (("tuple", "(Yes(), Yes())"), ("list", "[Yes(), Yes()]"), ("dict", "{1: Yes()}")):
+        code = f"{EVERYTHING_EQUAL}class Sub({kind}): pass\ndef f(): return Sub({held})"
+        assert verdict(sandbox, problem, code).outcome is not Outcome.PASSED
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from unittest.mock import ANY\ndef f(): return ANY",
+        "from unittest.mock import ANY\ndef f(): return [ANY]",
+        "class S(str):\n    __eq__ = str.__ne__\n    __hash__ = str.__hash__\ndef f(): return S()",
+    ],
+)
+def test_equality_that_others_made_is_not_asserted(sandbox, code):
+    problem = Problem(name="any", instruction="", prompt="", entry_point="f", tests=(AssertTest("value = f()\nassert value == 'a' or value == ['a']"),))
+    assert verdict(sandbox, problem, code).outcome is not Outcome.PASSED
+
+
+@pytest.mark.parametrize(
+    ("head", "value"),
+    [
+        ("from fractions import Fraction", "Fraction(1, 2)"),
+        ("from decimal import Decimal", "Decimal('1.5')"),
+        (
+            "from collections import Counter, OrderedDict, deque, defaultdict, UserList",
+            "[Counter('aab'), OrderedDict(a=1), deque([1]), defaultdict(int, a=1), UserList([1])]",
+        ),
+        ("from datetime import date, timedelta", "(date(2020, 1, 2), timedelta(1))"),
+        ("from pathlib import PurePosixPath", "PurePosixPath('/a')"),
+        ("from types import SimpleNamespace", "SimpleNamespace(a=1)"),
+        ("from enum import Enum, Flag\nE = Enum('E', 'a b')\nF = Flag('F', 'a b')", "[E.a, F.a | F.b]"),
+        ("from collections import namedtuple\nP = namedtuple('P', 'a b')", "P(1, 2)"),
+        ("import re, array", "[re.compile('a'), array.array('i', [1]), range(3), {'a': 1}.keys(), memoryview(b'a'), bytearray(b'a')]"),
+        ("class Plain: pass\none = Plain()", "one"),
+    ],
+)
+def test_honest_objects_may_be_asserted(sandbox, head, value):
+    problem = Problem(name="same", instruction="", prompt="", entry_point="f", tests=(AssertTest(f"assert f() == {value}\nassert f()"),))
+    result = verdict(sandbox, problem, f"{head}\ndef f():\n    return {value}")
+    assert result.outcome is Outcome.PASSED, result.cause

@@ -113,6 +113,18 @@ def test_exit_status_of_programs_that_read_stdin(sandbox):
     assert [reply.status for reply in execution.replies] == ["passed", "raised"]
 
 
+@pytest.mark.parametrize(("end", "status"), [("exit()", "passed"), ("quit()", "passed"), ("exit(0)", "passed"), ("exit(1)", "raised")])
+def test_programs_may_end_as_the_interactive_interpreter_does(sandbox, end, status):
+    (reply,) = sandbox.run(Program(f"print(2 * int(input()))\n{end}\nprint('after')", None, (IOTest("4\n", ""),), LIMITS)).replies
+    assert reply.status == status
+    assert reply.value == "8\n" or "SystemExit: 1" in reply.error
+
+
+def test_names_that_every_interpreter_starts_with_are_there(sandbox):
+    source = "def f():\n    return [name for name in ('exit', 'quit', 'help', 'license', 'credits', 'copyright') if not hasattr(__import__('builtins'), name)]"
+    assert sandbox.run(call(source, "[]")).replies[0].value == "[]"
+
+
 def test_main_block_does_not_run_for_calls(sandbox):
     source = "seen = []\nif __name__ == '__main__':\n    seen.append(input())\ndef f():\n    return seen"
     assert sandbox.run(call(source, "[]")).replies[0].value == "[]"

@@ -139,3 +139,15 @@ def test_shown_is_python_and_short():
     assert compare.shown(values.dumps((1, {2}))) == "(1, {2})"
     assert len(compare.shown(values.dumps(list(range(1000))))) <= 120
     assert math.isnan(values.loads(values.dumps(NAN)))
+
+
+@pytest.mark.parametrize(
+    "expected", [0, 1.5, True, 1j, float("nan"), float("inf"), 10**400, "a", b"a", None, [1j], (1.5,), {1j}, frozenset({0.5}), {1: 2.5}, {"a": 1j}]
+)
+@pytest.mark.parametrize(
+    "actual", [10**400, -(10**400), 1e308, 1j, complex("nan+infj"), "\ud800", b"", None, [10**400], (10**400,), {10**400}, {1: 10**400}, {"a": 10**400}]
+)
+def test_no_value_from_inside_breaks_the_comparison(expected, actual):
+    text = json.dumps(inside.encode(actual))
+    assert compare.matches(values.dumps(expected), text) is (expected == actual)
+    assert isinstance(compare.shown(text), str)

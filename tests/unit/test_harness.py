@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import Counter
 
@@ -39,10 +38,9 @@ def problem(*tests, name="p", entry="f"):
     return Problem(name=name, instruction="", prompt="", entry_point=entry, tests=tests)
 
 
-def ran(*replies, cpu=0.1, wall=0.1, **other):
-    return Execution(
-        **{"compile_error": "", "load_error": "", "stdout": "", "stderr": ""} | other, replies=replies, cpu_seconds=cpu, wall_seconds=wall, peak_mb=9.0
-    )
+def ran(*replies, cpu=0.1, wall=0.1, waited=None, **other):
+    texts = {"compile_error": "", "load_error": "", "stdout": "", "stderr": ""} | other
+    return Execution(**texts, replies=replies, cpu_seconds=cpu, wall_seconds=wall, waited_seconds=waited, peak_mb=9.0)
 
 
 def response(code, index=0, problem_id="p"):
@@ -123,17 +121,22 @@ def test_failures_are_retried_then_raised():
 TIMEOUT = (Reply("timeout", "", "t"), Reply("not-run"), Reply("not-run"))
 
 
-def test_a_timeout_under_load_is_judged_again_with_more_patience():
-    sandbox = Scripted(ran(*TIMEOUT, cpu=5.0, wall=12.0), ran(*OK))
+def test_a_timeout_under_load_is_judged_again_under_the_same_limits():
+    sandbox = Scripted(ran(*TIMEOUT, cpu=5.0, wall=12.0, waited=6.0), ran(*OK))
     assert judge(THREE, "x", sandbox).outcome is Outcome.PASSED
     first, second = sandbox.programs
-    assert second.limits == dataclasses.replace(first.limits, wall_seconds=first.limits.wall_seconds * 4)
-    load = ran(load_error="timeout: more than 30 s of wall time", cpu=0.1, wall=30.0)
+    assert second.limits == first.limits
+    load = ran(load_error="timeout: more than 30 s of wall time", cpu=0.1, wall=240.0, waited=210.0)
     assert judge(THREE, "x", Scripted(load, ran(*OK))).outcome is Outcome.PASSED
 
 
-def test_a_timeout_with_a_processor_to_itself_is_final():
-    assert judge(THREE, "x", Scripted(ran(*TIMEOUT, cpu=5.0, wall=5.1))).tests == ("timeout", "not-run", "not-run")
+def test_where_waiting_cannot_be_measured_the_clock_decides_what_is_judged_again():
+    assert judge(THREE, "x", Scripted(ran(*TIMEOUT, cpu=5.0, wall=12.0), ran(*OK))).outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize(("cpu", "wall", "waited"), [(5.0, 5.1, 0.0), (5.0, 5.1, None), (0.1, 30.0, 0.2), (5.0, 5.9, 0.8)])
+def test_a_timeout_that_is_the_programs_own_is_final(cpu, wall, waited):
+    assert judge(THREE, "x", Scripted(ran(*TIMEOUT, cpu=cpu, wall=wall, waited=waited))).tests == ("timeout", "not-run", "not-run")
 
 
 def test_a_second_timeout_is_final():
@@ -160,7 +163,7 @@ def test_many_yields_verdicts_and_failures_apart_and_timeouts_last():
             self.programs.append(program)
             if program.source == "fails":
                 raise SandboxFailure("no")
-            if program.source == "slow" and program.limits.wall_seconds < 100:
+            if program.source == "slow" and sum(other.source == "slow" for other in self.programs) <= 2:
                 return ran(*TIMEOUT, cpu=1.0, wall=9.0)
             return ran(*OK)
 

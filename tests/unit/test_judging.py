@@ -12,7 +12,7 @@ from rrtf.answering import reference_response
 from rrtf.benchmarks import open_benchmark
 from rrtf.errors import SandboxError, SandboxFailure
 from rrtf.sandbox import PlainConfig, SandboxRuntime
-from rrtf.sandbox.harness import JudgingFailure
+from rrtf.sandbox.harness import JudgingFailure, judge
 
 PROBLEMS = open_benchmark("starter", split="train").problems()[:40]
 
@@ -52,12 +52,25 @@ def judge_with(monkeypatch: pytest.MonkeyPatch, fine: frozenset[str]) -> tuple[F
 
 def test_a_machine_that_can_judge_nothing_says_so_early(monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox, found = judge_with(monkeypatch, frozenset())
-    assert found[-1].message.startswith("None of the first 20 programs could be judged; the last with:")
+    assert found[-1].message.startswith("20 programs in a row could not be judged; the last with:")
     assert found[-1].message.endswith("no more processes.")
     assert sandbox.runs < 3 * len(PROBLEMS)
 
 
 def test_failures_beside_a_verdict_are_only_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, found = judge_with(monkeypatch, frozenset({PROBLEMS[0].entry_point or ""}))
-    assert sum(isinstance(item, JudgingFailure) for item in found) == len(PROBLEMS) - 1
+    fine = {problem.entry_point for problem in PROBLEMS[::10]}
+    _, found = judge_with(monkeypatch, frozenset(name or "" for name in fine))
+    assert sum(isinstance(item, JudgingFailure) for item in found) == sum(problem.entry_point not in fine for problem in PROBLEMS)
     assert len(found) == len(PROBLEMS)
+
+
+def test_a_machine_that_breaks_down_half_way_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = judge_with(monkeypatch, frozenset({PROBLEMS[0].entry_point or ""}))
+    assert isinstance(found[-1], SandboxError)
+
+
+def test_answers_without_a_program_do_not_hide_a_broken_machine() -> None:
+    failure = JudgingFailure("p", "r", "no more processes", 3)
+    without = judge(PROBLEMS[0], None, Failing(None, frozenset()))
+    with pytest.raises(SandboxError, match="20 programs in a row"):
+        list(judging._unless_hopeless(iter([item for _ in range(20) for item in (without, failure)])))

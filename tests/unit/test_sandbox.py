@@ -19,7 +19,8 @@ from rrtf.errors import SandboxError, SandboxFailure
 from rrtf.protocols import Isolation, Program
 from rrtf.records import CallTest, Limits
 from rrtf.sandbox import LimitsConfig, PlainConfig, ProcessConfig, SandboxConfig, SandboxRuntime, open_sandbox, package_paths, refuse_reduced
-from rrtf.sandbox.inside import syscalls
+from rrtf.sandbox.inside import reports, supervise, syscalls
+from rrtf.sandbox.plain import PlainSandbox
 from rrtf.sandbox.process import ProcessSandbox
 
 ONE = Program("def f():\n    return 1", "f", (CallTest("[]", "1"),))
@@ -106,6 +107,23 @@ def test_a_stopped_worker_is_a_failure_and_is_replaced(monkeypatch):
         assert all(not process.is_running() or process.status() == psutil.STATUS_ZOMBIE for process in family)
 
 
+def test_no_descriptor_for_a_process_is_no_failure(monkeypatch):
+    def refused(_pid):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    assert supervise._exit_fd(os.getpid()) == -1
+
+
+def test_replies_beyond_the_room_for_them_become_short():
+    collected = reports.Collected()
+    large = {"status": "passed", "value": "\0" * (4 << 20)}
+    collected.add([large] * 4)
+    assert [reply["status"] for reply in collected.replies] == ["passed", "passed", "wrong", "wrong"]
+    collected.add([{"status": "passed", "value": "1"}])
+    assert collected.replies[-1]["status"] == "passed"
+
+
 def test_an_interpreter_that_cannot_start_is_a_sandbox_error(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(SandboxError, match="/nonexistent/python"):
@@ -113,6 +131,24 @@ def test_an_interpreter_that_cannot_start_is_a_sandbox_error(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(SandboxError, match="did not start"):
         ProcessSandbox(workers=1)
+
+
+@pytest.mark.parametrize("make", [ProcessSandbox, PlainSandbox])
+def test_a_worker_that_cannot_be_replaced_now_is_a_failure_of_this_run(monkeypatch, make):
+    others = _workers()
+    with make(workers=1) as sandbox:
+        for worker in _workers() - others:
+            os.kill(worker, signal.SIGKILL)
+            with pytest.raises(SandboxFailure):
+                sandbox.run(ONE)
+        monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+        with pytest.raises(SandboxFailure, match="/nonexistent/python"):
+            sandbox.run(ONE)
+        monkeypatch.undo()
+        assert sandbox.run(ONE).replies[0].value == "1"
+    with pytest.raises(SandboxError, match="closed") as caught:
+        sandbox.run(ONE)
+    assert not isinstance(caught.value, SandboxFailure)
 
 
 def _workers() -> set[int]:

@@ -3,10 +3,12 @@
 What a verdict proves. For call-and-compare and stdin/stdout tests the expected values never enter the sandbox: passing means having computed the results.
 Assert-style tests run in the program's own process, which must send back a one-time key that it is handed only after the last assertion; exit codes, printed
 claims, exceptions, `os._exit` and objects that call themselves equal to everything do not pass. A program that goes out of its way to find that key among its
-open descriptors, or rewrites our code in its own memory, still can; so prefer the other kinds where there is a choice.
+open descriptors, to read the tests in the frames below it, or to rewrite our code in its own memory, still can; so prefer the other kinds where there is a
+choice.
 
 Trouble of ours is retried and then raised (`judge`) or yielded as a `JudgingFailure` (`judge_many`), never turned into an outcome. A time-out that happened on
-a busy machine is judged once more, alone, before it counts. Not here: how programs are run (`rrtf.protocols.Sandbox`), how values compare (`compare`).
+a busy machine is judged once more, alone and under the same limits, before it counts. Not here: how programs are run (`rrtf.protocols.Sandbox`), how values
+compare (`compare`).
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ from rrtf.sandbox import compare
 _ATTEMPTS = 3
 """Runs that may fail for reasons of ours before we give up on one answer."""
 _BUSY = 1.25
-"""A processor-time time-out that took at most this many times as long by the clock had a processor to itself: running it again would say the same."""
-_ALONE_WALL = 4.0
-"""How much more wall time the second, lone run may take."""
+"""Where the machine does not say how long programs wait for a processor: a time-out of at most this many times as long by the clock had one to itself."""
+_WAITED = 0.25
+"""A time-out of which this share of the wall time was spent waiting for a processor happened on a busy machine."""
 _CAUSE_LENGTH = 300
 
 
@@ -80,7 +82,7 @@ def judge(
     program = program_of(problem, code, limits)
     execution = _run(program, sandbox)
     if timed_out_under_load(execution):
-        execution = _run(_with_patience(program), sandbox)
+        execution = _run(program, sandbox)
     return verdict_of(problem, execution, response_id)
 
 
@@ -124,7 +126,7 @@ def judge_many(
                 future.cancel()
     for problem, response, program in again:
         try:
-            yield verdict_of(problem, _run(_with_patience(program), sandbox), response.id)
+            yield verdict_of(problem, _run(program, sandbox), response.id)
         except SandboxFailure as error:
             yield JudgingFailure(problem.id, response.id, error.message, _ATTEMPTS)
 
@@ -141,14 +143,12 @@ def _run(program: Program, sandbox: Sandbox) -> Execution:
     raise AssertionError("unreachable")
 
 
-def _with_patience(program: Program) -> Program:
-    return dataclasses.replace(program, limits=dataclasses.replace(program.limits, wall_seconds=program.limits.wall_seconds * _ALONE_WALL))
-
-
 def timed_out_under_load(execution: Execution) -> bool:
     """Whether a time-out happened that might not happen on a quiet machine."""
     timed_out = execution.load_error.startswith("timeout:") or any(reply.status == "timeout" for reply in execution.replies)
-    return timed_out and execution.wall_seconds > _BUSY * execution.cpu_seconds + 0.1
+    if execution.waited_seconds is None:
+        return timed_out and execution.wall_seconds > _BUSY * execution.cpu_seconds + 0.1
+    return timed_out and execution.waited_seconds > _WAITED * execution.wall_seconds  # not a program that merely sleeps: that takes as long every time
 
 
 def verdict_of(problem: Problem, execution: Execution, response_id: str) -> Verdict:
@@ -185,7 +185,7 @@ def _result(test: Test, reply: Reply) -> tuple[TestStatus, str]:
         case CallTest() if not compare.matches(test.expected or "null", reply.value):
             return "wrong", f"returned {compare.shown(reply.value)}, expected {compare.shown(test.expected or 'null')}"
         case IOTest() if not compare.same_output(test.stdout, reply.value):
-            return "wrong", f"printed {_cut(repr(reply.value))}, expected {_cut(repr(test.stdout))}"
+            return "wrong", f"printed {_cut(repr(reply.value[:200]))}, expected {_cut(repr(test.stdout[:200]))}"
         case _:
             return "passed", ""
 

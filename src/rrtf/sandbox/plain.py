@@ -11,7 +11,7 @@ from types import TracebackType
 
 from rrtf.errors import SandboxError
 from rrtf.protocols import Execution, Isolation, Program
-from rrtf.sandbox.worker import Worker
+from rrtf.sandbox.worker import Worker, replacement
 
 
 class PlainSandbox:
@@ -31,7 +31,7 @@ class PlainSandbox:
         with self._slots:
             if self._closed.is_set():
                 raise SandboxError("The sandbox is closed.")
-            worker = self._start()
+            worker = replacement(self._start)
             try:
                 return worker.run(program)
             finally:

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from rrtf.errors import SandboxError
 from rrtf.protocols import Execution, Isolation, Program
-from rrtf.sandbox.worker import Worker
+from rrtf.sandbox.worker import Worker, replacement
 
 
 class ProcessSandbox:
@@ -35,10 +35,11 @@ class ProcessSandbox:
         self._idle.put(first)
 
     def run(self, program: Program) -> Execution:
-        """See `rrtf.protocols.Sandbox`. A worker that failed is replaced at its next use."""
+        """See `rrtf.protocols.Sandbox`. A worker that failed is replaced at its next use. Raises `SandboxError` once it is closed."""
         worker = self._idle.get()
         try:
-            worker = worker or self._start()
+            self._refuse_closed()
+            worker = worker or replacement(self._start)
             return worker.run(program)
         except BaseException:  # a failure, also one it survived, or an interrupt in the middle of an exchange: only a fresh worker has no history
             if worker is not None:
@@ -77,8 +78,10 @@ class ProcessSandbox:
                 if worker is not None:
                     worker.kill()
 
-    def _start(self) -> Worker:
+    def _refuse_closed(self) -> None:
         if self._closed.is_set():
             raise SandboxError("The sandbox is closed.")
+
+    def _start(self) -> Worker:
         namespaces, packages = self._options
         return Worker(namespaces=namespaces, packages=packages)

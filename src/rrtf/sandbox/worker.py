@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -48,6 +49,17 @@ _PATIENCE = 8.0
 _GRACE_SECONDS = 60.0
 """How much longer than that we wait for a reply. Long, because a loaded machine is no reason to call a worker dead."""
 _MAX_REPLY = 256 << 20
+"""More than any program can bring about: `inside.reports.MAX_TOTAL` for its results, and what `inside.supervise` passes on of its output."""
+
+
+def replacement(start: Callable[[], Worker]) -> Worker:
+    """A worker for a sandbox that has had one before. Raises `SandboxFailure`: what could be started once can be again, perhaps in a moment."""
+    try:
+        return start()
+    except SandboxFailure:
+        raise
+    except SandboxError as error:
+        raise SandboxFailure(error.message, why=error.why, hint=error.hint) from error
 
 
 class Worker:
@@ -192,6 +204,7 @@ def _execution(reply: dict[str, object], program: Program) -> Execution:
         cpu_seconds=cast("float", reply["cpu_seconds"]),
         wall_seconds=cast("float", reply["wall_seconds"]),
         peak_mb=cast("float", reply["peak_mb"]),
+        waited_seconds=cast("float | None", reply["waited_seconds"]),
     )
     if not execution.compile_error and not execution.load_error and len(replies) != len(program.tests):
         raise SandboxFailure(f"A sandbox worker replied to {len(replies)} of {len(program.tests)} tests.")

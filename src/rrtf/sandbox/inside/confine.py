@@ -17,8 +17,8 @@ from .isolate import World
 
 _SLACK_MB = 64
 """Private memory that the interpreter itself has mapped, on top of what the program may use."""
-_SLACK_PROCESSES = 3
-"""The worker's own processes count against the same user."""
+_SLACK_PROCESSES = 4
+"""The worker's own processes (what waits outside its pid namespace, itself, the supervisor) count against the same user; the program's first does not."""
 _DESCRIPTORS = 256
 
 

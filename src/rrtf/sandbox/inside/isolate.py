@@ -34,7 +34,7 @@ class World:
     private_tmp: bool = False
     """The temporary directory is ours alone, and a new one can be mounted for each program."""
     own_pids: bool = False
-    """This process is the first of its pid namespace, so that it may kill every process it sees."""
+    """The worker is the first process of a pid namespace, so that its children may kill every other process they see."""
     program_pids: bool = False
     """Each program can get a pid namespace of its own below that."""
     proc: bool = False

@@ -5,14 +5,19 @@ Not here: reading pipes and ending processes (`supervise`), the frames' meaning 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from dataclasses import dataclass, field
 
 from . import runner
 
-_MAX_REPORTS = 32 << 20
-"""Bytes of reports taken from one process; honest ones are far smaller."""
+MAX_TOTAL = 64 << 20
+"""Bytes that the replies to all tests of one program may take together on their way out, as JSON. Nothing outside may fail for what a program prints or
+returns, so what goes beyond is a result of the program's: the test is wrong."""
+_TOO_MUCH = f"the results together take more than {MAX_TOTAL >> 20} MB"
+_AROUND = 8192
+"""Bytes of reports around the value of one test, at most."""
 _STATUSES = frozenset({"wrong", "raised", "memory"})
 
 Reply = dict[str, str]
@@ -29,8 +34,10 @@ class Run:
     replies: list[Reply] = field(default_factory=list[Reply])
     begun: int = -1
     ended_by: str = ""
-    """`timeout` or `memory`, when the supervisor ended it."""
+    """`timeout`, `memory` or (for too much output) `wrong`, when the supervisor ended it."""
     detail: str = ""
+    spiked: bool = False
+    """It was found only afterwards to have passed its memory limit, in which of its tests is not known."""
     failure: str = ""
     forged: str = ""
     stdout: bytearray = field(default_factory=bytearray)
@@ -42,25 +49,45 @@ class Run:
     status: int = 0
 
 
+@dataclass(slots=True)
+class Collected:
+    """The replies of one program so far, over all its processes, and how much room they take."""
+
+    replies: list[Reply] = field(default_factory=list[Reply])
+    size: int = 0
+
+    def add(self, replies: list[Reply]) -> None:
+        """Take these, or for what does not fit any more a short one that says so."""
+        for reply in replies:
+            size = len(json.dumps(reply))
+            fits = self.size + size <= MAX_TOTAL
+            self.replies.append(reply if fits else {"status": "wrong", "error": _TOO_MUCH})
+            self.size += size if fits else 0
+
+
 class Reports:
     """The frames that come from the program's process, taken one by one. What breaks the protocol ends the program."""
 
-    def __init__(self, task: runner.Task, keys: bytes, resume: Run | None = None) -> None:
+    def __init__(self, task: runner.Task, keys: bytes, room: int) -> None:
+        """`room`: bytes that may come, at most."""
         self.task, self.keys, self.buffer, self.total = task, keys, bytearray(), 0
-        self.ready = resume is not None and (resume.compiled or resume.begun >= 0)
-        self.begun = resume.begun if resume else -1
+        self.room = min(room, (task.stop - task.start + 1) * (runner.MAX_VALUE + _AROUND))
+        self.ready = False
+        self.begun = -1
         self.done = False
 
     def feed(self, data: bytes, run: Run) -> None:
         """Take bytes as they come; what they say goes into `run`."""
-        self.buffer += data
         self.total += len(data)
-        if self.total > _MAX_REPORTS:
-            run.forged = "it reported more than any honest program does"
+        if self.total > self.room:
+            if not run.ended_by:
+                run.ended_by, run.detail = "wrong", _TOO_MUCH
+            return
+        self.buffer += data
         size = runner.HEADER.size
         while len(self.buffer) >= size and not run.forged:
             kind, test, length = runner.HEADER.unpack_from(self.buffer)
-            if length > runner.MAX_VALUE + 4096:
+            if length > runner.MAX_VALUE + _AROUND:
                 run.forged = "it reported a value of impossible size"
                 return
             if len(self.buffer) < size + length:
@@ -126,6 +153,8 @@ def end_of(run: Run) -> str:
 def replies_of(run: Run, task: runner.Task) -> list[Reply]:
     """The replies of one process, with one more for the test it died in; for stdin/stdout tests with what was printed as the value."""
     replies = list(run.replies)
+    if run.spiked:
+        replies = [{"status": "memory", "error": run.detail} if reply["status"] == "passed" else reply for reply in replies]
     if task.kind == "io":
         printed = run.stdout.decode("utf-8", "replace")
         clean = not run.ended_by and not run.forged and os.WIFEXITED(run.status) and os.WEXITSTATUS(run.status) == 0

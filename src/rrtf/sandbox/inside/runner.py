@@ -21,7 +21,7 @@ import signal
 import struct
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
@@ -29,7 +29,8 @@ from .encode import NotPlain, decode, encode
 
 # The functions below keep these, whatever a program does to the modules of those names.
 __builtins__ = dict(vars(builtins))
-_loads, _dumps = json.loads, json.dumps
+_loads, _dumps, _modules, _Module = json.loads, json.dumps, sys.modules, types.ModuleType
+_contents_of_module = cast("Callable[[types.ModuleType], dict[str, object]]", vars(types.ModuleType)["__dict__"].__get__)
 
 HEADER = struct.Struct("=cII")
 KEY_BYTES = 16
@@ -39,6 +40,16 @@ PROGRAM_FILE, TEST_FILE = "program.py", "<test>"
 
 Report = Callable[..., None]
 Namespace = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Pristine:
+    """What assertions lean on, taken before any program ran."""
+
+    modules: dict[str, tuple[types.ModuleType, Namespace]]
+    """Modules by name, each with its contents."""
+    honest: dict[int, tuple[type, Namespace]]
+    """Classes by their ids (a class can lie about its hash), each with its own methods of those that `_CLAIMS` names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +63,7 @@ class Task:
     tests: list[dict[str, str]]
     start: int
     stop: int
-    pristine: dict[str, Namespace]
-    """Contents of the modules that assertions lean on, taken before any program ran."""
+    pristine: Pristine
 
 
 def reporter(fd: int) -> Report:
@@ -99,11 +109,14 @@ def run(task: Task, report: Report, key_fd: int) -> NoReturn:
         report(b"L")
         report(b"B", task.start)
         _run_main(code, module.__dict__, task.start, report)
-    elif _load(code, module.__dict__, task, report):
-        run_test = _run_call if task.kind == "call" else _run_assert
-        for number in range(task.start, task.stop):
+    else:
+        tests = tuple([_compile_test(test) for test in task.tests[task.start : task.stop]])  # before the program can change them
+        for number in range(task.start, task.stop) if _load(code, module.__dict__, task, report) else ():
             report(b"B", number)
-            run_test(module.__dict__, task, number, report, key_fd)
+            if task.kind == "call":
+                _run_call(module.__dict__, task, number, report)
+            else:
+                _run_assert(module.__dict__, task, tests[number - task.start], number, report, key_fd)
     _flush()
     leave(0)
 
@@ -114,6 +127,14 @@ def _compile(task: Task, report: Report) -> types.CodeType | None:
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         place = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
         report(b"E", 0, (describe(error)[1] + place).encode())
+        return None
+
+
+def _compile_test(test: dict[str, str]) -> types.CodeType | None:
+    """The code of an assert-style test; None when there is none, or it does not compile here, which is then said where it is to run."""
+    try:
+        return compile(test["code"], TEST_FILE, "exec", dont_inherit=True) if "code" in test else None
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
         return None
 
 
@@ -138,8 +159,7 @@ def _raised(report: Report, number: int, error: BaseException, *, status: str = 
     _ended(report, number, "memory" if isinstance(error, MemoryError) else status, classes, text)
 
 
-def _run_call(namespace: Namespace, task: Task, number: int, report: Report, key_fd: int) -> None:
-    del key_fd
+def _run_call(namespace: Namespace, task: Task, number: int, report: Report) -> None:
     test = task.tests[number]
     arguments = cast("list[object]", decode(_loads(test["args"])))
     keywords = cast("dict[str, object]", decode(_loads(test["kwargs"])))
@@ -163,12 +183,11 @@ def _run_call(namespace: Namespace, task: Task, number: int, report: Report, key
             report(b"V", number, text)
 
 
-def _run_assert(namespace: Namespace, task: Task, number: int, report: Report, key_fd: int) -> None:
+def _run_assert(namespace: Namespace, task: Task, test: types.CodeType | None, number: int, report: Report, key_fd: int) -> None:
     read = os.read
     failure: BaseException | None = None
     try:
-        code = compile(task.tests[number]["code"], TEST_FILE, "exec", dont_inherit=True)
-        exec(code, _test_names(namespace, task))
+        exec(test or compile(task.tests[number]["code"], TEST_FILE, "exec", dont_inherit=True), _test_names(namespace, task))
     except BaseException as error:  # whatever the program raises is data
         failure = error
     key = read(key_fd, KEY_BYTES)  # there is one for each test, so it is taken in any case
@@ -183,26 +202,28 @@ def _test_names(namespace: Namespace, task: Task) -> Namespace:
     """The names that assertions see: the program's, but builtins and well-known modules as they were before it ran."""
     sys.settrace(None)
     sys.setprofile(None)
-    for name, contents in task.pristine.items():
-        vars(sys.modules[name]).update(contents) if name in sys.modules else None
-    genuine = task.pristine["builtins"]
+    for name, (module, contents) in task.pristine.modules.items():
+        object.__setattr__(module, "__class__", _Module)  # a class of the program's may answer for the module with properties
+        _modules[name] = module
+        _contents_of_module(module).update(contents)
+    genuine = task.pristine.modules["builtins"][1]
     names: Namespace = {name: value for name, value in namespace.items() if name not in genuine}
     names["__builtins__"] = dict(genuine)
     names["__name__"] = "test"
     entry = task.entry_point
     if entry is not None:
-        names[entry] = _guarded(namespace[entry])
+        names[entry] = _guarded(namespace[entry], task.pristine.honest)
     return names
 
 
-def _guarded(function: object) -> object:
+def _guarded(function: object, honest: dict[int, tuple[type, Namespace]]) -> object:
     """The entry point, refusing to hand objects of the program's own making with an `__eq__` of their own to the assertions."""
     if isinstance(function, type):
         return function
 
     def entry_point(*args: object, **kwargs: object) -> object:
         value = cast("Callable[..., object]", function)(*args, **kwargs)
-        if not _plain_or_honest(value, 0):
+        if not _plain_or_honest(value, honest, 0):
             raise TypeError("the result is an object that defines equality or truth by itself")
         return value
 
@@ -212,24 +233,63 @@ def _guarded(function: object) -> object:
 
 
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
-_CLAIMS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__bool__", "__len__", "__contains__", "__sub__", "__rsub__", "__class__")
-_OURS = (os.path.dirname(os.__file__), "<frozen")
+_CLAIMS = (
+    "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__bool__", "__len__", "__contains__", "__sub__", "__rsub__", "__abs__", "__round__",
+    "__class__",
+)  # fmt: skip
+_MADE_BY_CLASS_STATEMENT = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE. Types without it are written in C, and cannot be changed from Python."""
+_SLOTS = (types.WrapperDescriptorType, types.MethodDescriptorType)
+_own_contents = cast("Callable[[type], Namespace]", type.__dict__["__dict__"].__get__)
+_dict_pairs = cast("Callable[[object], Iterable[tuple[object, object]]]", dict.items)  # pyright: ignore[reportUnknownMemberType]
+_bases = cast("Callable[[type], tuple[type, ...]]", type.__dict__["__mro__"].__get__)
+_flags = cast("Callable[[type], int]", type.__dict__["__flags__"].__get__)
 
 
-def _plain_or_honest(value: object, depth: int) -> bool:
+def honest_classes() -> dict[int, tuple[type, Namespace]]:
+    """What `Pristine.honest` holds, of all classes there are now. Call it before any program ran."""
+    found: dict[int, tuple[type, Namespace]] = {}
+    waiting: list[type] = [object]
+    while waiting:
+        kind = waiting.pop()
+        if id(kind) not in found:
+            contents = _own_contents(kind)
+            found[id(kind)] = (kind, {claim: contents[claim] for claim in _CLAIMS if claim in contents})
+            waiting += type.__subclasses__(kind)
+    return found
+
+
+def _plain_or_honest(value: object, honest: dict[int, tuple[type, Namespace]], depth: int) -> bool:
+    """Whether no class in here, of the program's making or of a module it loaded by itself, says what the value equals."""
     kind = type(value)
     if kind in _ATOMS or depth > 50:
         return True
-    if kind is dict:
-        return all(_plain_or_honest(part, depth + 1) for pair in cast("dict[object, object]", value).items() for part in pair)
-    if kind is list or kind is tuple or kind is set or kind is frozenset:
-        return all(_plain_or_honest(part, depth + 1) for part in cast("list[object]", value))
-    for base in type.__dict__["__mro__"].__get__(kind):
-        for claim in _CLAIMS:
-            code = getattr(type.__dict__["__dict__"].__get__(base).get(claim), "__code__", None)
-            if code is not None and not code.co_filename.startswith(_OURS):
-                return False
-    return True
+    bases = _bases(kind)
+    if not all(_honest_class(base, honest) for base in bases):
+        return False
+    parts: list[object] = []
+    for plain in (list, tuple, set, frozenset):
+        if plain in bases:
+            parts += cast("Callable[[object], list[object]]", plain.__iter__)(value)
+    if dict in bases:
+        for pair in _dict_pairs(value):
+            parts += pair
+    return all(_plain_or_honest(part, honest, depth + 1) for part in parts)
+
+
+def _honest_class(kind: type, honest: dict[int, tuple[type, Namespace]]) -> bool:
+    if not _flags(kind) & _MADE_BY_CLASS_STATEMENT:
+        return True
+    contents = _own_contents(kind)
+    known = honest[id(kind)][1] if id(kind) in honest else {}
+    return all(_honest_method(kind, claim, contents[claim], known) for claim in _CLAIMS if claim in contents)
+
+
+def _honest_method(kind: type, claim: str, method: object, known: Namespace) -> bool:
+    """Nothing, what was there before the program, or what a type written in C has under this name by itself (not another one's, borrowed)."""
+    if method is None or (claim in known and known[claim] is method):
+        return True
+    return type(method) in _SLOTS and cast("types.WrapperDescriptorType", method).__objclass__ is kind and method.__name__ == claim  # type: ignore[attr-defined]
 
 
 def _innermost_file(error: BaseException) -> str:

@@ -1,4 +1,5 @@
-"""One program's life seen from above: start it, watch it, end it, and say what happened. Runs in the worker, which shares no memory with the program.
+"""One program's life seen from above: start it, watch it, end it, and say what happened. Runs in a process of its own, forked from the worker for this program
+alone, of which the program is a fork in turn: so it holds nothing of another program.
 
 A program whose process ends in the middle of a test is started again at the next one, so that a crash costs one test; a program that used up its processor or
 wall time is not (those limits are for all tests together). Not here: how the program is confined (`confine`) and run (`runner`).
@@ -13,12 +14,12 @@ import select
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
 from . import confine, isolate, runner
 from .isolate import World
-from .reports import Reply, Reports, Run, end_of, replies_of
+from .reports import MAX_TOTAL, Collected, Reports, Run, end_of, replies_of
 
 _TICK_MS = 10
 """How often a running program is measured. A limit can be passed by what a program can do in this time; a hard limit above it bounds that."""
@@ -28,6 +29,10 @@ _LONGEST_WAIT = 8.0
 """How many times its wall limit a program may take when the machine keeps it waiting for a processor. The other side waits as long (`rrtf.sandbox.worker`)."""
 _MAX_KEYS = 3000
 """One-time keys that surely fit into a pipe at once."""
+
+
+_MAX_SHOWN = 4 << 20
+"""Bytes of what a program printed that are passed on for people to read, at most."""
 
 
 class OutsideGone(Exception):
@@ -51,13 +56,27 @@ class _Pipes:
 
 
 @dataclass(slots=True)
+class _Printed:
+    """The first of what all processes of a program printed."""
+
+    keep: int
+    stdout: bytearray = field(default_factory=bytearray)
+    stderr: bytearray = field(default_factory=bytearray)
+
+    def add(self, run: Run) -> None:
+        for kept, more in ((self.stdout, run.stdout), (self.stderr, run.stderr)):
+            kept.extend(more[: max(0, self.keep - len(kept))])
+            more.clear()  # there may be thousands of runs
+
+
+@dataclass(slots=True)
 class Supervisor:
-    """Runs one program after another in one worker."""
+    """Runs a program in one worker."""
 
     world: World
     outside: int
     """The control socket. It becomes readable during a run only when the other side is gone."""
-    pristine: dict[str, dict[str, object]]
+    pristine: runner.Pristine
     oom_kills: int = 0
 
     def execute(self, request: dict[str, object]) -> dict[str, object]:
@@ -66,58 +85,60 @@ class Supervisor:
         tests = cast("list[dict[str, str]]", request["tests"])
         kind = cast("str", request["kind"])
         begun = time.monotonic()
-        replies: list[Reply] = []
+        self.oom_kills = oom_kills()
+        collected, printed = Collected(), _Printed(min(int(limits["output_kb"]) * 1024, _MAX_SHOWN))
+        replies = collected.replies
         runs: list[Run] = []
         load_error = ""
         while not runs or len(replies) < len(tests):
             cpu_left = limits["cpu_seconds"] - sum(run.cpu for run in runs)
             wall_left = limits["wall_seconds"] - (time.monotonic() - begun) + sum(run.waited for run in runs)
             if runs and (cpu_left <= 0 or wall_left <= 0):
-                replies.append({"status": "timeout", "error": "the program's time was used up by the tests before"})
+                collected.add([{"status": "timeout", "error": "the program's time was used up by the tests before"}])
                 break
             start = len(replies)
             stop = min(start + (1 if kind == "io" else _MAX_KEYS), len(tests))
             task = runner.Task(cast("str", request["source"]), cast("str | None", request["entry_point"]), kind, tests, start, stop, self.pristine)
-            run = self._one_process(task, limits, cpu_left, wall_left)
+            run = self._one_process(task, limits, cpu_left, wall_left, MAX_TOTAL - collected.size)
             runs.append(run)
             if run.compile_error:
                 break
-            if not run.loaded:
-                if start == 0:
-                    load_error = run.load_error or end_of(run)
-                    break
-                replies.append({"status": "crashed", "error": "started again after a crash, the program did not load: " + (run.load_error or end_of(run))})
-                break
-            replies += replies_of(run, task)
-            if replies and replies[-1]["status"] == "timeout":
+            if run.loaded:
+                collected.add(replies_of(run, task))
+            elif start:
+                collected.add([{"status": "crashed", "error": "started again after a crash, the program did not load: " + (run.load_error or end_of(run))}])
+            else:
+                load_error = run.load_error or end_of(run)
+            printed.add(run)
+            if not run.loaded or (replies and replies[-1]["status"] == "timeout"):
                 break
         if not runs[-1].compile_error and not load_error:
-            replies += [{"status": "not-run"}] * (len(tests) - len(replies))
-        keep = int(limits["output_kb"]) * 1024
+            collected.replies += [{"status": "not-run"}] * (len(tests) - len(replies))
         return {
             "compile_error": runs[-1].compile_error,
             "load_error": load_error,
             "replies": replies,
-            "stdout": b"".join(run.stdout for run in runs)[:keep].decode("utf-8", "replace"),
-            "stderr": b"".join(run.stderr for run in runs)[:keep].decode("utf-8", "replace"),
+            "stdout": printed.stdout.decode("utf-8", "replace"),
+            "stderr": printed.stderr.decode("utf-8", "replace"),
             "cpu_seconds": sum(run.cpu for run in runs),
             "wall_seconds": time.monotonic() - begun,
+            "waited_seconds": sum(run.waited for run in runs) if os.path.exists("/proc/self/schedstat") else None,
             "peak_mb": max(run.peak_mb for run in runs),
         }
 
-    def _one_process(self, task: runner.Task, limits: dict[str, float], cpu_left: float, wall_left: float) -> Run:
+    def _one_process(self, task: runner.Task, limits: dict[str, float], cpu_left: float, wall_left: float, room: int) -> Run:
         try:
             tmp = isolate.program_tmp(self.world, int(limits["file_mb"]))
         except OSError as error:
             raise Failure(f"no temporary directory for the program: {error}") from error
         try:
             pid, pipes, keys = self._start(task, tmp, limits, cpu_left)
-            run = Run()
+            run, reports = Run(), Reports(task, keys, room)
             try:
-                self._watch(pid, pipes, task, limits, cpu_left, wall_left, keys, run)
+                self._watch(pid, pipes, reports, limits, cpu_left, wall_left, run)
             finally:
                 self._end_everything(pid, run)
-                self._drain(pipes, task, keys, run, int(limits["output_kb"]) * 1024)
+                self._drain(pipes, reports, run, int(limits["output_kb"]) * 1024)
         finally:
             isolate.drop_tmp(self.world, tmp)
         if run.failure:
@@ -126,6 +147,8 @@ class Supervisor:
             self._suspect_machine()
         if not run.ended_by and run.cpu >= cpu_left and (os.WIFSIGNALED(run.status)):
             run.ended_by, run.detail = "timeout", f"more than {limits['cpu_seconds']:g} s of processor time"
+        if not run.ended_by and run.peak_mb > limits["memory_mb"]:  # for a shorter time than lies between two measurements
+            run.ended_by, run.detail, run.spiked = "memory", f"more than {limits['memory_mb']:g} MB of memory", True
         return run
 
     def _start(self, task: runner.Task, tmp: str, limits: dict[str, float], cpu_left: float) -> tuple[int, _Pipes, bytes]:
@@ -151,21 +174,20 @@ class Supervisor:
             os.set_blocking(fd, False)
         return pid, _Pipes(report_r, out_r, err_r), keys
 
-    def _watch(self, pid: int, pipes: _Pipes, task: runner.Task, limits: dict[str, float], cpu_left: float, wall_left: float, keys: bytes, run: Run) -> None:
+    def _watch(self, pid: int, pipes: _Pipes, reports: Reports, limits: dict[str, float], cpu_left: float, wall_left: float, run: Run) -> None:
         """Follow the program until its first process ends, a limit is passed, or it has nothing left to do."""
         poll = select.poll()
         for fd in (*pipes.all(), self.outside):
             poll.register(fd, select.POLLIN)
-        exit_fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+        exit_fd = _exit_fd(pid)
         if exit_fd >= 0:
             poll.register(exit_fd, select.POLLIN)
         keep = int(limits["output_kb"]) * 1024
-        reports = Reports(task, keys)
         begun = time.monotonic()
         next_tick = begun + _TICK_MS / 1000
         finished = float("inf")
         try:
-            while not run.failure and not run.forged:
+            while not run.failure and not run.forged and not run.ended_by:
                 now = time.monotonic()
                 ready = {fd for fd, _ in poll.poll(max(0.0, (next_tick - now) * 1000))}
                 if self.outside in ready:
@@ -207,14 +229,14 @@ class Supervisor:
         except BlockingIOError:
             return True
         if fd == pipes.report:
-            reports.feed(data, run)
+            if not run.ended_by:  # what it still said between passing a limit and its end does not undo that
+                reports.feed(data, run)
         else:
             kept = run.stdout if fd == pipes.stdout else run.stderr
             kept += data[: max(0, keep - len(kept))]
         return bool(data)
 
-    def _drain(self, pipes: _Pipes, task: runner.Task, keys: bytes, run: Run, keep: int) -> None:
-        reports = Reports(task, keys, resume=run)
+    def _drain(self, pipes: _Pipes, reports: Reports, run: Run, keep: int) -> None:
         for fd in pipes.all():
             while self._pending(fd) and self._take(fd, pipes, reports, run, keep):
                 pass
@@ -241,10 +263,10 @@ class Supervisor:
 
     def _members(self, pid: int) -> Iterator[str]:
         if self.world.own_pids:
-            own = str(os.getpid())
+            ours = {"1", str(os.getpid())}  # the worker and its supervisor
             with contextlib.suppress(OSError):
                 for name in os.listdir("/proc"):
-                    if name.isdigit() and name != own:
+                    if name.isdigit() and name not in ours:
                         yield name
         else:
             yield from (str(member) for member in _descendants(os.getpid()))
@@ -253,9 +275,9 @@ class Supervisor:
         """Kill and reap the program and all it started. Only what belongs to this worker can be hit."""
         reaped: dict[int, tuple[int, float, float]] = {}
         while True:
-            if self.world.own_pids and os.getpid() == 1:
+            if self.world.own_pids and os.getppid() == 1:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(-1, signal.SIGKILL)
+                    os.kill(-1, signal.SIGKILL)  # all of this pid namespace but its first process, the worker, and the caller
             else:
                 for member in {pid, *_descendants(os.getpid())} - set(reaped):
                     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -302,6 +324,14 @@ def _stdin(text: str | None) -> int:
         data = data[os.write(fd, data) :]
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
+
+
+def _exit_fd(pid: int) -> int:
+    """A descriptor that becomes readable when the process ends; -1 where the kernel, or a filter around all of us, does not give one."""
+    try:
+        return os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        return -1
 
 
 def _has_ended(pid: int) -> bool:

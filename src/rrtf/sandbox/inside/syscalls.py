@@ -31,6 +31,8 @@ _REFUSED = {
     # wide attack surface that no judged program needs
     "bpf": (321, 280), "userfaultfd": (323, 282), "perf_event_open": (298, 241), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264), "personality": (135, 92), "modify_ldt": (154, -1), "fanotify_init": (300, 262),
+    # memory that no measurement of processes sees, and files that no limit on the temporary directory counts
+    "memfd_create": (319, 279), "memfd_secret": (447, 447),
     # the machine itself
     "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106), "kexec_load": (246, 104), "kexec_file_load": (320, 294), "reboot": (169, 142),
     "swapon": (167, 224), "swapoff": (168, 225), "acct": (163, 89), "quotactl": (179, 60), "syslog": (103, 116), "settimeofday": (164, 170), "clock_settime": (227, 112),
