@@ -10,7 +10,6 @@ that wrote what a teacher wrote gives no pair. Not here: the loss (`rrtf.trainin
 
 from __future__ import annotations
 
-import ast
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rrtf.extraction.syntax import parse
+from rrtf.extraction.syntax import parse, shape
 from rrtf.records import Answer, Outcome, Pair, Preference, Response, Verdict
 
 OutcomeName = Literal["COMPILE_ERROR", "RUNTIME_ERROR", "PARTIAL", "PASSED"]
@@ -212,18 +211,15 @@ def _answer(item: Candidate, config: RankingConfig) -> Answer:
     return Answer(item.response.id, item.response.author.role, code, item.verdict.outcome, config.scores.of(item.verdict.outcome))
 
 
-def _shape(item: Candidate) -> str:
+def _shape(item: Candidate) -> tuple[str, ...]:
     """What two answers share when they differ in layout and comments alone."""
     code = item.response.code or ""
     tree = parse(code)
-    try:
-        return code.strip() if tree is None else ast.dump(tree)
-    except RecursionError:
-        return code.strip()
+    return (code.strip(),) if tree is None else shape(tree)
 
 
 def _distinct(items: list[Candidate]) -> list[Candidate]:
-    first: dict[str, Candidate] = {}
+    first: dict[tuple[str, ...], Candidate] = {}
     for item in items:
         first.setdefault(_shape(item), item)
     return list(first.values())
