@@ -52,5 +52,7 @@ def _chat(tokenizer: Tokenizer, text: str) -> str:
 
 def _start(tokenizer: Tokenizer) -> list[int]:
     """The model's start token, for the families that were trained with one in front of every text (Llama, Gemma, Mistral); never an end token behind it."""
-    bare, whole = (list(tokenizer.encode(_ANY, add_special_tokens=special)) for special in (False, True))
-    return next((whole[:at] for at in range(len(whole)) if whole[at : at + len(bare)] == bare), [])
+    bare: list[int] = list(tokenizer.encode(_ANY, add_special_tokens=False))
+    whole: list[int] = list(tokenizer.encode(_ANY, add_special_tokens=True))
+    found = next((at for at in range(len(whole)) if whole[at : at + len(bare)] == bare), 0)
+    return whole[:found]
