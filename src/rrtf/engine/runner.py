@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 import shutil
 import time
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -18,16 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from rrtf.engine import artifacts, tables
+from rrtf.engine import artifacts, parts, tables
 from rrtf.engine.artifacts import Manifest, Part
 from rrtf.engine.progress import progress
 from rrtf.engine.stage import Case, Failure, FoldStage, FoldTask, MapStage, Opener, Row, Stage, Task, Tick, Work
-from rrtf.errors import DataError, EngineError, RrtfError
+from rrtf.errors import DataError, EngineError
 from rrtf.identity import Json, fingerprint, stable
 from rrtf.protocols import Executor
 
-_SUPERSEDED = "superseded"
-"""Where parts go that another config or other inputs left behind."""
 Action = Literal["reuse", "resume", "run"]
 
 
@@ -99,7 +96,7 @@ def run(
                 manifests[stage.name] = artifacts.require_manifest(pipeline.folder(stage.name))
                 # Killed between the manifest and these, they are still to do.
                 _sweep(pipeline.folder(stage.name))
-                _set_aside(pipeline.folder(stage.name), manifests[stage.name])
+                parts.set_aside(pipeline.folder(stage.name), manifests[stage.name])
                 continue
             artifacts.make_folder(pipeline.folder(stage.name))
             begun = time.monotonic()
@@ -107,7 +104,7 @@ def run(
             manifest = replace(build, fingerprint=_fingerprint(stage, inputs), inputs=inputs, seconds=round(time.monotonic() - begun, 3))
             artifacts.save_manifest(pipeline.folder(stage.name), manifest)
             _sweep(pipeline.folder(stage.name))
-            _set_aside(pipeline.folder(stage.name), manifest)
+            parts.set_aside(pipeline.folder(stage.name), manifest)
             manifests[stage.name] = manifest
             if manifest.failures:
                 first = manifest.failures[0]
@@ -219,11 +216,11 @@ def _run_map(pipeline: Pipeline, stage: MapStage, inputs: Mapping[str, str], exe
     identity = fingerprint([stage.name, stage.version, stage.identity, folds])
     groups = _batched(cases(pipeline, stage), stage.part_cases)
     names = [f"part-{number:05d}-{fingerprint([identity, stage.extent, _content(group)])[:12]}.parquet" for number, group in enumerate(groups)]
-    owed = [number for number, name in enumerate(names) if not _finished(folder / name)]
+    owed = [number for number, name in enumerate(names) if not parts.finished(folder / name)]
     if owed and len(owed) < len(names):
         say(f"  {len(names) - len(owed)} of {len(names)} parts are kept")
     if owed:
-        known = _known(folder, stage, identity)
+        known = parts.known(folder, stage, identity)
         total = sum(stage.expected(case) for number in owed for case in groups[number])
         opener = stage.open({name: pipeline.folder(name) for name in stage.reads})
         with progress(stage.name, total, stage.unit) as bar:
@@ -232,18 +229,18 @@ def _run_map(pipeline: Pipeline, stage: MapStage, inputs: Mapping[str, str], exe
             finished = 0
             for position, found in executor.map(partial(_collecting, opener), tasks):
                 group = groups[owed[position]]
-                _store(folder / names[owed[position]], stage, identity, group, found)
+                parts.store(folder / names[owed[position]], stage, identity, group, found)
                 finished += sum(stage.expected(case) for case in group)
                 count.reach(finished)
-    parts: list[Part] = []
+    written: list[Part] = []
     failures: list[dict[str, str]] = []
     for name in names:
         metadata = tables.read_metadata(folder / name)
-        parts.append(Part(name, int(metadata["rows"]), metadata["digest"]))
-        failures.extend({"key": key, "reason": reason} for key, reason in _failures(metadata))
+        written.append(Part(name, int(metadata["rows"]), metadata["digest"]))
+        failures.extend({"key": key, "reason": reason} for key, reason in parts.failures(metadata))
 
     def everything() -> Iterator[Row]:
-        return (row for part in parts for row in tables.read(folder / part.file, stage.row))
+        return (row for part in written for row in tables.read(folder / part.file, stage.row))
 
     # The digest is of the rows, not of the parts they happen to lie in: the size of parts bears no identity.
     return Manifest(
@@ -254,7 +251,7 @@ def _run_map(pipeline: Pipeline, stage: MapStage, inputs: Mapping[str, str], exe
         identity=stage.identity,
         extent=stage.extent,
         inputs={},
-        parts=tuple(parts),
+        parts=tuple(written),
         summary=stage.summarize(everything()),
         notes=stage.notes(),
         failures=tuple(failures),
@@ -309,61 +306,6 @@ def _collect(work: Work, task: Task) -> list[Row | Failure]:
     return list(work(task))
 
 
-def _store(path: Path, stage: MapStage, identity: str, group: Sequence[Case], found: Sequence[Row | Failure]) -> None:
-    failures = [item for item in found if isinstance(item, Failure)]
-    places = {case.key: place for place, case in enumerate(group)}
-    good = [item for item in found if not isinstance(item, Failure)]
-    if stage.reads:
-        strangers = {stage.key(row) for row in good} - set(places)
-        if strangers:
-            raise RrtfError(f"Stage {stage.name} returned rows for cases it was not given: {sorted(strangers)[:3]}.")
-        good.sort(key=lambda row: (places[stage.key(row)], *stage.order(row)))
-    metadata = {
-        "identity": identity,
-        "rows": str(len(good)),
-        "digest": tables.digest(good),
-        "failures": "\n".join(f"{failure.key}\t{' '.join(failure.reason.split())}" for failure in failures),
-    }
-    tables.write(path, stage.row, good, metadata)
-
-
-def _finished(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    try:
-        metadata = tables.read_metadata(path)
-    except DataError:
-        return False  # damaged by a crash of the machine: it is owed again
-    return "digest" in metadata and not _failures(metadata)
-
-
-def _failures(metadata: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [(key, reason) for key, _, reason in (line.partition("\t") for line in metadata.get("failures", "").splitlines())]
-
-
-def _set_aside(folder: Path, manifest: Manifest) -> None:
-    """Move parts that are no longer of the artefact out of the way of whoever reads `part-*`. A config that comes back finds their rows again."""
-    current = {part.file for part in manifest.parts}
-    old = [path for path in folder.glob("part-*.parquet") if path.name not in current]
-    if old:
-        artifacts.make_folder(folder / _SUPERSEDED)
-    for path in old:
-        path.replace(folder / _SUPERSEDED / path.name)
-
-
-def _known(folder: Path, stage: MapStage, identity: str) -> dict[str, list[Row]]:
-    """Rows of every earlier part of the same stage and config, by case key."""
-    known: dict[str, list[Row]] = defaultdict(list)
-    for path in sorted([*folder.glob("part-*.parquet"), *folder.glob(f"{_SUPERSEDED}/part-*.parquet")]):
-        try:
-            if tables.read_metadata(path).get("identity") == identity:
-                for row in tables.read(path, stage.row):
-                    known[stage.key(row)].append(row)
-        except DataError:
-            continue  # a damaged or older part has nothing to offer; it is computed again
-    return known
-
-
 def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -> Manifest:
     folder = pipeline.folder(stage.name)
     identity = _fingerprint(stage, inputs)
@@ -377,16 +319,16 @@ def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -
     summary = stage.work(task)
     files = [path.relative_to(work) for path in stage.outputs(work)]
     _publish(work, folder)
-    parts = tuple(Part(str(file), 0, artifacts.file_digest(folder / file)) for file in files)
+    published = tuple(Part(str(file), 0, artifacts.file_digest(folder / file)) for file in files)
     return Manifest(
         stage=stage.name,
         version=stage.version,
         fingerprint="",
-        digest=fingerprint([[part.file, part.digest] for part in parts]),
+        digest=fingerprint([[part.file, part.digest] for part in published]),
         identity=stage.identity,
         extent=None,
         inputs={},
-        parts=parts,
+        parts=published,
         summary=summary,
         notes=None,
         failures=(),
