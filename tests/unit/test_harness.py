@@ -72,6 +72,14 @@ def test_outcomes(replies, outcome, tests):
     assert bool(verdict.cause) == (outcome is not Outcome.PASSED)
 
 
+def test_the_cause_holds_no_address_since_that_is_another_one_in_every_run():
+    causes = set()
+    for address in ("0x7f03e2abaa40", "0x7f6752abea40"):
+        value = json.dumps(f"<generator object f at {address}>")
+        causes.add(judge(THREE, "x", Scripted(ran(Reply("passed", value), *OK[1:]))).cause)
+    assert causes == {"test 0: returned '<generator object f at 0x...>', expected 1"}
+
+
 def test_the_cause_names_the_first_trouble_with_both_values():
     verdict = judge(THREE, "x", Scripted(ran(OK[0], Reply("passed", "[7]"), WRONG)))
     assert verdict.cause == "test 1: returned [7], expected 2"

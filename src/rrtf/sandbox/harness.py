@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -33,6 +34,8 @@ _BUSY = 1.25
 _WAITED = 0.25
 """A time-out of which this share of the wall time was spent waiting for a processor happened on a busy machine."""
 _CAUSE_LENGTH = 300
+_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
+"""In `<generator object f at 0x7f03e2abaa40>`: another one in every run, where the same program must give the same verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,7 @@ def _verdict(problem: Problem, response_id: str, outcome: Outcome, tests: tuple[
         response_id=response_id,
         outcome=outcome,
         tests=tests,
-        cause=_cut(" ".join(cause.split()), _CAUSE_LENGTH),
+        cause=_cut(_ADDRESS.sub("at 0x...", " ".join(cause.split())), _CAUSE_LENGTH),
         cpu_seconds=execution.cpu_seconds if execution else 0.0,
         wall_seconds=execution.wall_seconds if execution else 0.0,
         peak_mb=execution.peak_mb if execution else 0.0,
