@@ -21,7 +21,7 @@ def stage(sandbox: SandboxConfig, runtime: SandboxRuntime, notes: Callable[[], J
     """The stage. `notes` says what is isolated on this machine."""
     return MapStage(
         name=EXECUTE,
-        version=1,
+        version=2,
         reads=(CURATE, TEACHER, STUDENT),
         row=Verdict,
         key=lambda row: row.problem_id,
