@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us with `&` has us ignore Ctrl-C, and what we start would inherit that
 
 
 @dataclass(frozen=True)
