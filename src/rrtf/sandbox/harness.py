@@ -1,31 +1,21 @@
-"""From a problem and an answer to a verdict.
-
-What a verdict proves. For call-and-compare and stdin/stdout tests the expected values never enter the sandbox: passing means having computed the results.
-Assert-style tests run in the program's own process, which must send back a one-time key that it is handed only after the last assertion; exit codes, printed
-claims, exceptions, `os._exit` and objects that call themselves equal to everything do not pass. A program that goes out of its way to find that key among its
-open descriptors, to read the tests in the frames below it, or to rewrite our code in its own memory, still can; so prefer the other kinds where there is a
-choice.
+"""From problems and answers to verdicts: run each program in the sandbox, retry what failed for reasons of ours, judge time-outs on a busy machine again.
 
 Trouble of ours is retried and then raised (`judge`) or yielded as a `JudgingFailure` (`judge_many`), never turned into an outcome. A time-out that happened on
-a busy machine is judged once more, alone and under the same limits, before it counts. Not here: how programs are run (`rrtf.protocols.Sandbox`), how values
-compare (`compare`).
+a busy machine is judged once more, alone and under the same limits, before it counts. Not here: what one execution says (`verdicts`), how programs are run
+(`rrtf.protocols.Sandbox`).
 """
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import json
-import re
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from rrtf.errors import DataError, SandboxFailure
-from rrtf.protocols import Execution, Program, Reply, Sandbox
-from rrtf.records import AssertTest, CallTest, IOTest, Limits, Outcome, Problem, Response, Test, TestStatus, Verdict
-from rrtf.sandbox import compare
+from rrtf.errors import SandboxFailure
+from rrtf.protocols import Execution, Program, Sandbox
+from rrtf.records import Limits, Problem, Response, Verdict
+from rrtf.sandbox.verdicts import program_of, verdict_of, without_program
 
 _ATTEMPTS = 3
 """Runs that may fail for reasons of ours before we give up on one answer."""
@@ -33,9 +23,6 @@ _BUSY = 1.25
 """Where the machine does not say how long programs wait for a processor: a time-out of at most this many times as long by the clock had one to itself."""
 _WAITED = 0.25
 """A time-out of which this share of the wall time was spent waiting for a processor happened on a busy machine."""
-_CAUSE_LENGTH = 300
-_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
-"""In `<generator object f at 0x7f03e2abaa40>`: another one in every run, where the same program must give the same verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +35,6 @@ class JudgingFailure:
     attempts: int
 
 
-def program_of(problem: Problem, code: str, limits: Limits | None = None) -> Program:
-    """What goes into the sandbox for this answer. Raises `DataError` for a problem whose tests do not fit together."""
-    kinds = {type(test) for test in problem.tests}
-    if len(kinds) > 1:
-        raise DataError(f"Problem {problem.name} mixes {len(kinds)} kinds of tests.", why="One program is run in one way.", hint="Give it tests of one kind.")
-    if CallTest in kinds and problem.entry_point is None:
-        raise DataError(f"Problem {problem.name} has tests that call a function, but no entry point.", hint="Name the function in `entry_point`.")
-    for number, test in enumerate(problem.tests):
-        if isinstance(test, AssertTest):
-            _check_parses(test, f"test {number} of problem {problem.name}")
-    limits = limits or Limits()
-    longest = max((len(test.stdout) for test in problem.tests if isinstance(test, IOTest)), default=0)
-    if longest * 4 > limits.output_kb * 1024:
-        limits = dataclasses.replace(limits, output_kb=1 << (longest * 8 // 1024).bit_length())  # a right answer must fit
-    return Program(code, problem.entry_point, problem.tests, limits)
-
-
-def _check_parses(test: AssertTest, where: str) -> None:
-    try:
-        ast.parse(test.code)
-    except (SyntaxError, ValueError) as error:
-        raise DataError(f"The code of {where} does not parse: {error}.", why="No answer could pass it.", hint="Correct the test.") from error
-
-
 def judge(
     problem: Problem, code: str | None, sandbox: Sandbox, *, response_id: str = "", limits: Limits | None = None, without: str = "no program was found"
 ) -> Verdict:
@@ -81,7 +44,7 @@ def judge(
     the sandbox failed three times, `DataError` for a problem that cannot be judged.
     """
     if code is None:
-        return _verdict(problem, response_id, Outcome.COMPILE_ERROR, _not_run(problem), without, None)
+        return without_program(problem, response_id, without)
     program = program_of(problem, code, limits)
     execution = _run(program, sandbox)
     if timed_out_under_load(execution):
@@ -152,72 +115,3 @@ def timed_out_under_load(execution: Execution) -> bool:
     if execution.waited_seconds is None:
         return timed_out and execution.wall_seconds > _BUSY * execution.cpu_seconds + 0.1
     return timed_out and execution.waited_seconds > _WAITED * execution.wall_seconds  # not a program that merely sleeps: that takes as long every time
-
-
-def verdict_of(problem: Problem, execution: Execution, response_id: str) -> Verdict:
-    """What one execution says: the comparison of every reply with what was expected, and the outcome that follows."""
-    if execution.compile_error:
-        return _verdict(problem, response_id, Outcome.COMPILE_ERROR, _not_run(problem), execution.compile_error, execution)
-    if execution.load_error:
-        return _verdict(problem, response_id, Outcome.RUNTIME_ERROR, _not_run(problem), f"before the tests: {execution.load_error}", execution)
-    results = [_result(test, reply) for test, reply in zip(problem.tests, execution.replies, strict=True)]
-    statuses: tuple[TestStatus, ...] = tuple([status for status, _ in results])
-    cause = next((f"test {number}: {why}" for number, (status, why) in enumerate(results) if status != "passed"), "")
-    return _verdict(problem, response_id, _outcome(statuses), statuses, cause, execution)
-
-
-def _not_run(problem: Problem) -> tuple[TestStatus, ...]:
-    statuses: list[TestStatus] = ["not-run" for _ in problem.tests]
-    return tuple(statuses)
-
-
-def _outcome(statuses: tuple[TestStatus, ...]) -> Outcome:
-    if all(status == "passed" for status in statuses):
-        return Outcome.PASSED
-    if "passed" in statuses or all(status == "wrong" for status in statuses):
-        return Outcome.PARTIAL
-    return Outcome.RUNTIME_ERROR
-
-
-def _result(test: Test, reply: Reply) -> tuple[TestStatus, str]:
-    if isinstance(test, CallTest) and test.raises is not None:
-        return _expected_exception(test.raises, reply)
-    if reply.status != "passed":
-        return reply.status, reply.error or reply.status
-    match test:
-        case CallTest() if not compare.matches(test.expected or "null", reply.value):
-            return "wrong", f"returned {compare.shown(reply.value)}, expected {compare.shown(test.expected or 'null')}"
-        case IOTest() if not compare.same_output(test.stdout, reply.value):
-            return "wrong", f"printed {_cut(repr(reply.value[:200]))}, expected {_cut(repr(test.stdout[:200]))}"
-        case _:
-            return "passed", ""
-
-
-def _expected_exception(name: str, reply: Reply) -> tuple[TestStatus, str]:
-    if reply.status == "passed":
-        return "wrong", f"returned {compare.shown(reply.value)}, expected {name} to be raised"
-    if reply.status in ("raised", "memory"):
-        try:
-            classes = json.loads(reply.value)
-        except (ValueError, RecursionError):
-            classes = []
-        if isinstance(classes, list) and name in classes:
-            return "passed", ""
-    return reply.status, reply.error or reply.status
-
-
-def _cut(text: str, limit: int = 100) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _verdict(problem: Problem, response_id: str, outcome: Outcome, tests: tuple[TestStatus, ...], cause: str, execution: Execution | None) -> Verdict:
-    return Verdict(
-        problem_id=problem.id,
-        response_id=response_id,
-        outcome=outcome,
-        tests=tests,
-        cause=_cut(_ADDRESS.sub("at 0x...", " ".join(cause.split())), _CAUSE_LENGTH),
-        cpu_seconds=execution.cpu_seconds if execution else 0.0,
-        wall_seconds=execution.wall_seconds if execution else 0.0,
-        peak_mb=execution.peak_mb if execution else 0.0,
-    )
