@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from programs import ADD, ADD_ASSERT, DOUBLE, verdict
+from programs import ADD, ADD_ASSERT, ADD_PYTEST, DOUBLE, verdict
 
-from rrtf.records import AssertTest, Outcome, Problem
+from rrtf.records import AssertTest, Limits, Outcome, Problem
+from rrtf.sandbox import ProcessConfig, SandboxRuntime, open_sandbox
 
 EVERYTHING_EQUAL = """
 class Yes:
@@ -178,3 +179,60 @@ def test_honest_objects_may_be_asserted(sandbox, head, value):
     problem = Problem(name="same", instruction="", prompt="", entry_point="f", tests=(AssertTest(f"assert f() == {value}\nassert f()"),))
     result = verdict(sandbox, problem, f"{head}\ndef f():\n    return {value}")
     assert result.outcome is Outcome.PASSED, result.cause
+
+
+WITH_PYTEST = Limits(cpu_seconds=6.0, wall_seconds=20.0, memory_mb=256, processes=16, file_mb=8, output_kb=64)
+PYTEST_FORGERIES = {
+    "exit status 0 at import": "import os\nos._exit(0)",
+    "exit status 0 in the function": "import os\ndef add(a, b):\n    os._exit(0)",
+    "SystemExit in the function": "import sys\ndef add(a, b):\n    sys.exit(0)",
+    "leaving pytest with success": "import pytest\ndef add(a, b):\n    pytest.exit('fine', returncode=0)",
+    "skipping": "import pytest\ndef add(a, b):\n    pytest.skip('not today')",
+    "skipping the file": "import pytest\npytest.skip('not today', allow_module_level=True)",
+    "expecting to fail": "import pytest\ndef add(a, b):\n    pytest.xfail('as expected')",
+    "tests that do nothing": "import _pytest.python as p\np.Function.runtest = lambda self: None\ndef add(a, b): return 0",
+    "calls that do nothing": "import _pytest.python as p\np.pytest_pyfunc_call = lambda pyfuncitem: True\ndef add(a, b): return 0",
+    "reports made up": "import _pytest.reports as r\nr.TestReport.from_item_and_call = classmethod(lambda c, i, call: c(i.nodeid, i.location, {}, 'passed', None, call.when))\n"
+    "def add(a, b): return 0",
+    "a phase left out": "import _pytest.runner as r\nr.call_and_report = lambda *a, **k: None\ndef add(a, b): return 0",
+    "patched inside the call": "def add(a, b):\n    import _pytest.python as p\n    p.Function.runtest = lambda self: None\n    return 0",
+    "another pytest": "import sys, types\nfake = types.ModuleType('pytest')\nfake.mark = type('M', (), {'parametrize': staticmethod(lambda *a: lambda f: lambda: None)})\n"
+    "sys.modules['pytest'] = fake\ndef add(a, b): return 0",
+    "the test file written anew": "open('test_add.py', 'w').write('def test_small(): pass\\ndef test_large(): pass\\n')\ndef add(a, b): return 0",
+    "a conftest.py of its own": "open('conftest.py', 'w').write('def pytest_pyfunc_call(pyfuncitem): return True\\n')\ndef add(a, b): return 0",
+    "a conftest.py that takes the tests away": "open('conftest.py', 'w').write('def pytest_collection_modifyitems(items): items.clear()\\n')\ndef add(a, b): return 0",
+    "a conftest.py that exchanges the tests": "open('conftest.py', 'w').write('def pytest_collection_modifyitems(items):\\n    for item in items: item.obj = lambda **k: None\\n')\n"
+    "def add(a, b): return 0",
+    "a module in place of the tests": "import sys, types, os\nm = types.ModuleType('test_add')\nm.__file__ = os.path.abspath('test_add.py')\n"
+    "m.test_small = m.test_large = lambda: None\nsys.modules['test_add'] = m\ndef add(a, b): return 0",
+    "a finder of its own": "import sys, types, importlib.machinery\nclass F:\n    def find_spec(self, name, path=None, target=None):\n"
+    "        return importlib.machinery.ModuleSpec(name, self) if name == 'test_add' else None\n    def create_module(self, spec): return None\n"
+    "    def exec_module(self, m): m.test_small = m.test_large = lambda: None\nsys.meta_path.insert(0, F())\ndef add(a, b): return 0",
+    "compiled tests of its own": "import sys, os, importlib._bootstrap_external as b\nimport _pytest.assertion.rewrite as r\nopen('x.py', 'w').write('')\ns = os.stat('test_add.py')\n"
+    "code = compile('def test_small(): pass\\ndef test_large(): pass', 'test_add.py', 'exec')\nos.makedirs('__pycache__', exist_ok=True)\n"
+    "open('__pycache__/test_add' + r.PYC_TAIL, 'wb').write(bytes(b._code_to_timestamp_pyc(code, int(s.st_mtime), s.st_size)))\ndef add(a, b): return 0",
+    "a pytest.ini of its own": "open('pytest.ini', 'w').write('[pytest]\\naddopts = --collect-only\\n')\ndef add(a, b): return 0",
+    "an assert statement without effect": "import builtins\nbuiltins.AssertionError = type('Never', (Warning,), {})\ndef add(a, b): return 0",
+    "an object equal to everything": EVERYTHING_EQUAL + "def add(a, b): return Yes()",
+    "made-up frames on every descriptor": FORGERIES["made-up frames on every descriptor"],
+    "closed descriptors": FORGERIES["closed descriptors"],
+    "claims on stdout": "print('2 passed in 0.01s')\ndef add(a, b): return 0",
+    "a thread that ends the process": FORGERIES["a thread that ends the process"],
+    "exit functions": FORGERIES["exit functions"],
+    "a trace function that skips lines": FORGERIES["a trace function that skips lines"].replace("<test>", "test_add.py"),
+    "tests rewritten through frames": "import sys\nframe = sys._getframe()\nwhile frame:\n    task = frame.f_locals.get('task')\n    if task is not None:\n"
+    "        task.tests[:] = [{'node': 'test_add.py::test_none'}] * 2\n    frame = frame.f_back\ndef add(a, b): return 0",
+}
+
+
+@pytest.fixture(scope="module")
+def with_pytest():
+    with open_sandbox(ProcessConfig(), SandboxRuntime(workers=1)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", PYTEST_FORGERIES)
+def test_no_forgery_passes_pytest_files(with_pytest, name):
+    result = verdict(with_pytest, ADD_PYTEST, PYTEST_FORGERIES[name], WITH_PYTEST)
+    assert result.outcome is not Outcome.PASSED, result
+    assert result.cause

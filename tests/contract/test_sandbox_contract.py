@@ -12,7 +12,8 @@ import pytest
 from rrtf import values
 from rrtf.errors import SandboxError
 from rrtf.protocols import Program
-from rrtf.records import AssertTest, CallTest, IOTest, Limits
+from rrtf.records import AssertTest, CallTest, File, IOTest, Limits, PytestTest
+from rrtf.sandbox.packages import package_paths
 from rrtf.sandbox.plain import PlainSandbox
 from rrtf.sandbox.process import ProcessSandbox
 
@@ -211,3 +212,61 @@ def test_closing_leaves_nothing_behind_and_is_final(make):
     assert threading.active_count() == threads
     with pytest.raises(SandboxError, match="closed"):
         sandbox.run(call("def f():\n    return 1", "[]"))
+
+
+def test_truth_and_identity_travel_without_the_value(sandbox):
+    source = "class Odd:\n    def __bool__(self): return False\ndef f(x):\n    return [Odd(), object(), True, 1, None, []][x]"
+    numbers = range(6)
+    tests = tuple(CallTest(f"[{x}]", "true", match=match) for match in ("truth", "is") for x in numbers)
+    replies = sandbox.run(Program(source, "f", tests, LIMITS)).replies
+    assert [reply.value for reply in replies[:6]] == ["false", "true", "true", "true", "false", "false"]
+    assert [reply.value in ("true", "false", "null") for reply in replies[6:]] == [False, False, True, False, True, False]
+
+
+def test_what_python_calls_equal_to_plain_data_travels_as_that(sandbox):
+    source = "from decimal import Decimal\nfrom fractions import Fraction\ndef f():\n    return [Decimal('1.50'), Fraction(1, 3), {1: 2}.keys(), {1: 2}.items(), bytearray(b'a')]"
+    assert (
+        sandbox.run(call(source, "[]")).replies[0].value
+        == '[{"$decimal":"15E-1"},{"$fraction":[1,3]},{"$set":[1]},{"$set":[{"$tuple":[1,2]}]},{"$bytes":"61"}]'
+    )
+
+
+SOLUTION = "class Solution:\n    made = 0\n    def __init__(self):\n        Solution.made += 1\n        self.seen = []\n    def add(self, x):\n        self.seen.append(x)\n        return self.seen, Solution.made"
+
+
+def test_methods_are_called_on_a_new_instance_for_each_test(sandbox):
+    replies = sandbox.run(call(SOLUTION, "[1]", "[2]", entry="Solution().add")).replies
+    assert [values.loads(reply.value) for reply in replies] == [([1], 1), ([2], 2)]
+    tests = (AssertTest("assert candidate(5) == ([5], 1)\nassert candidate(6)[0] == [5, 6]"), AssertTest("assert candidate(7)[0] == [7]"))
+    assert [reply.status for reply in sandbox.run(Program(SOLUTION, "Solution().add", tests, LIMITS)).replies] == ["passed", "passed"]
+
+
+def test_a_missing_class_or_method_is_the_programs_fault(sandbox):
+    execution = sandbox.run(call("def f(x): return x", "[1]", entry="Solution().add"))
+    assert "there is no class Solution" in execution.load_error
+    (reply,) = sandbox.run(call(SOLUTION, "[1]", entry="Solution().sub")).replies
+    assert (reply.status, "sub" in reply.error) == ("raised", True)
+
+
+def test_files_lie_in_the_working_directory_of_every_process(sandbox):
+    files = (File("data/numbers.txt", "1 2\r\n"), File("helper.py", "N = 4\n"))
+    source = "import os, helper\ndef f(x):\n    return open('data/numbers.txt', newline='').read() + str(helper.N) if x else os._exit(1)"
+    execution = sandbox.run(Program(source, "f", tuple(CallTest(text, "null") for text in ("[1]", "[0]", "[1]")), LIMITS, files))
+    assert [reply.status for reply in execution.replies] == ["passed", "crashed", "passed"]
+    assert execution.replies[2].value == values.dumps("1 2\r\n4")
+    printed = Program("print(open('data/numbers.txt').read(), input())", None, (IOTest("x", ""), IOTest("y", "")), LIMITS, files)
+    assert [reply.value for reply in sandbox.run(printed).replies] == ["1 2\n x\n", "1 2\n y\n"]
+
+
+def test_equal_texts_are_one_object_as_in_a_program(sandbox):
+    (reply,) = sandbox.run(call("def f(x, y):\n    return [x is y, x is 'day']", '["day","day"]')).replies
+    assert reply.value == "[true,true]"
+
+
+def test_pytest_files_run_where_pytest_may_be_imported(make):
+    files = (File("test_f.py", "from mine import f\n\ndef test_one(tmp_path):\n    assert f() == 1\n\ndef test_two():\n    assert f() == 2\n"),)
+    tests = (PytestTest("test_f.py::test_one"), PytestTest("test_f.py::test_two"))
+    with make(workers=1, packages=package_paths(("pytest",))) as sandbox:
+        execution = sandbox.run(Program("def f(): return 1", None, tests, Limits(), files, "mine"))
+    assert [reply.status for reply in execution.replies] == ["passed", "wrong"]
+    assert execution.replies[0].value == ""

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rrtf import values
+from rrtf.records import CallTest, IOTest
 from rrtf.sandbox import compare
 from rrtf.sandbox.inside import encode as inside
 
@@ -66,6 +69,15 @@ PLAIN = st.recursive(
         (None, None, True),
         (0, None, False),
         ("1", 1, False),
+        (1, Decimal("1.00"), True),
+        (0.5, Fraction(1, 2), True),
+        (0.1, Decimal("0.1"), True),
+        (1, Decimal("1.1"), False),
+        (Fraction(1, 3), 1 / 3, True),
+        ([Decimal(2)], [2], True),
+        (NAN, Decimal("NaN"), True),
+        (1, Decimal("1e999999999"), False),
+        (1, "Decimal(1)", False),
     ],
 )
 def test_rules(expected, actual, equal):
@@ -151,3 +163,80 @@ def test_no_value_from_inside_breaks_the_comparison(expected, actual):
     text = json.dumps(inside.encode(actual))
     assert compare.matches(values.dumps(expected), text) is (expected == actual)
     assert isinstance(compare.shown(text), str)
+
+
+@pytest.mark.parametrize(
+    ("match", "expected", "text", "fits"),
+    [
+        ("equal", 0.3, values.dumps(0.1 + 0.2), False),
+        ("near", 0.3, values.dumps(0.1 + 0.2), True),
+        ("equal", NAN, values.dumps(NAN), False),
+        ("equal", [1, True], "[true,1.0]", True),
+        ("equal", 1e300, str(int(1e300)), True),
+        ("equal", [1e300] * 50, json.dumps([int(1e300)] * 50), True),
+        ("equal", (1, 2), "[1,2]", False),
+        ("is", True, "true", True),
+        ("is", True, "1", False),
+        ("is", None, "null", True),
+        ("is", None, "false", False),
+        ("truth", True, "true", True),
+        ("truth", True, "1", False),
+        ("truth", False, "false", True),
+    ],
+)
+def test_rules_of_calls(match, expected, text, fits):
+    assert compare.fits(CallTest(args="[]", expected=values.dumps(expected), match=match), text) is fits
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("0.5", True),
+        ("1", True),
+        ("0.25", False),
+        ("1.25", False),
+        ("true", True),
+        ('"a"', False),
+        ("[1]", False),
+        ('{"$float":"nan"}', False),
+        ("nonsense", False),
+        ('{"$decimal":"1"}', False),
+        ('{"$fraction":[3,4]}', True),
+        ('{"$complex":[0.75,0.1]}', True),
+        ("9" * 400, False),
+        ('{"$set":[]}', False),
+    ],
+)
+def test_differences_are_pythons_and_strictly_below(text, fits):
+    assert compare.fits(CallTest(args="[]", expected="0.75", match="within", tolerance=0.5), text) is fits
+
+
+@pytest.mark.parametrize(
+    ("match", "tolerance", "expected", "printed", "fits"),
+    [
+        ("exact", None, "a\n", "a\n", True),
+        ("exact", None, "a\n", "a", False),
+        ("lines", None, "a b\n", "a b", True),
+        ("lines", None, "a b\n", "a  b", False),
+        ("tokens", None, "a b\nc", " a\tb c\n\n", True),
+        ("tokens", None, "a b", "a", False),
+        ("tokens", None, "0.333333", "0.33333333333", True),
+        ("tokens", None, "0.3333", "0.33333333333", False),
+        ("tokens", 0.001, "0.3333", "0.33333333333", True),
+        ("tokens", 0.0, "1.50", "1.5", True),
+        ("tokens", None, "1000001", "1000002", False),
+        ("tokens", None, "1000001", "1000002.0", False),
+        ("tokens", None, "3", "3.0000001", True),
+        ("tokens", None, "-0", "0", True),
+        ("tokens", None, "+007", "7", True),
+        ("tokens", None, "-7", "7", False),
+        ("tokens", None, "1" * 5000, "1" * 5000, True),
+        ("tokens", None, "1" * 5000, "1" * 4999 + "2", False),
+        ("tokens", None, "1e400", "inf", False),
+        ("tokens", None, "nan", "nan", True),
+        ("tokens", None, "Yes", "YES", False),
+        ("tokens", None, "1_000", "1000", False),
+    ],
+)
+def test_rules_of_printed_text(match, tolerance, expected, printed, fits):
+    assert compare.prints(IOTest("", expected, match, tolerance), printed) is fits

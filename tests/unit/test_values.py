@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,15 @@ from hypothesis import strategies as st
 from rrtf import values
 
 HASHABLE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False) | st.binary() | st.complex_numbers(allow_nan=False),
+    st.fractions()
+    | st.decimals(allow_nan=False)
+    | st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False)
+    | st.binary()
+    | st.complex_numbers(allow_nan=False),
     lambda inner: st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3),
     max_leaves=8,
 )
@@ -105,6 +115,10 @@ def test_sets_have_one_text_whatever_their_order_of_insertion() -> None:
         (True, "true"),
         (1, "1"),
         (1.0, "1.0"),
+        (Fraction(-1, 3), '{"$fraction":[-1,3]}'),
+        (Decimal("-0.10"), '{"$decimal":"-1E-1"}'),
+        (Decimal(0), '{"$decimal":"0"}'),
+        (Decimal("-Infinity"), '{"$decimal":"-Infinity"}'),
     ],
 )
 def test_written_forms(value: object, text: str) -> None:
@@ -126,7 +140,7 @@ class Sneaky(int):
         return 0
 
 
-@pytest.mark.parametrize("value", [object(), Sneaky(1), [Sneaky(1)], {"a": Sneaky(1)}, {Sneaky(1): 1}, range(3), len, [10**5000]])
+@pytest.mark.parametrize("value", [object(), Sneaky(1), [Sneaky(1)], {"a": Sneaky(1)}, {Sneaky(1): 1}, range(3), len, [10**5000], Decimal("sNaN")])
 def test_what_is_not_plain_is_refused(value: object) -> None:
     with pytest.raises(values.NotPlain):
         values.dumps(value)
@@ -166,6 +180,13 @@ def test_the_deepest_value_that_can_be_written_can_be_read() -> None:
         '{"$complex": [1]}',
         '{"$complex": ["a", 1]}',
         '{"$unknown": []}',
+        '{"$decimal": "x"}',
+        '{"$decimal": "sNaN"}',
+        '{"$decimal": 1}',
+        '{"$fraction": [1, 0]}',
+        '{"$fraction": [1, 2.5]}',
+        '{"$fraction": [1]}',
+        '{"$fraction": ["1", 2]}',
         "nonsense",
         "9" * 5000,
     ],

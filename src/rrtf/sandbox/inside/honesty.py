@@ -28,6 +28,7 @@ def guarded(function: object, honest: dict[int, tuple[type, Namespace]]) -> obje
         return value
 
     entry_point.__name__ = getattr(function, "__name__", "entry_point")
+    vars(entry_point)["__wrapped__"] = function
     entry_point.__doc__ = getattr(function, "__doc__", None)
     return entry_point
 

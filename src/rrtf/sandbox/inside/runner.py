@@ -132,10 +132,11 @@ def run(task: Task, report: Report, key_fd: int) -> NoReturn:
         report(b"B", task.start)
         _run_main(code, module.__dict__, task.start, report)
     else:
+        nodes = [test.get("node", "") for test in task.tests[task.start : task.stop]]
         tests = tuple([_compile_test(test) for test in task.tests[task.start : task.stop]])  # before the program can change them
         loaded = _load(code, module.__dict__, task, report)
         if loaded and library is not None:
-            _run_suite(task, library, report, key_fd)
+            _run_suite(module.__dict__, task, nodes, library, report, key_fd)
         for number in range(task.start, task.stop) if loaded and library is None else ():
             report(b"B", number)
             if task.kind == "call":
@@ -149,10 +150,7 @@ def run(task: Task, report: Report, key_fd: int) -> NoReturn:
 def _prepare(task: Task, report: Report) -> suite.Library | None:
     """Lay out the files, and for pytest files import pytest: both before the program, whose doing a failure therefore cannot be."""
     try:
-        for path, text in task.files.items():
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                file.write(text)
+        suite.lay_out(task.files)
         if task.files:
             sys.path.insert(0, os.getcwd())
         return suite.load() if task.kind == "pytest" else None
@@ -272,8 +270,11 @@ def _run_assert(namespace: Namespace, task: Task, test: types.CodeType | None, n
         _raised(report, number, failure, status="wrong" if wrong else "raised")
 
 
-def _run_suite(task: Task, library: suite.Library, report: Report, key_fd: int) -> None:
+def _run_suite(namespace: Namespace, task: Task, nodes: list[str], library: suite.Library, report: Report, key_fd: int) -> None:
     read = os.read
+    entry = namespace.get(task.entry_point or "")
+    if isinstance(entry, types.FunctionType):
+        namespace[entry.__name__] = honesty.guarded(entry, task.pristine.honest)
 
     def begin(number: int) -> None:
         _restore(task)
@@ -289,8 +290,7 @@ def _run_suite(task: Task, library: suite.Library, report: Report, key_fd: int) 
             _ended(report, number, ending.status, "[]", ending.text)
 
     _restore(task)
-    nodes = [test["node"] for test in task.tests[task.start : task.stop]]
-    suite.run(library, nodes, task.start, _program_path(task), begin, end)
+    suite.run(library, task.files, nodes, task.start, _program_path(task), begin, end)
 
 
 def _restore(task: Task) -> None:

@@ -8,6 +8,7 @@ before any program ran).
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import os
@@ -19,6 +20,7 @@ from typing import Any
 
 _OWN = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging")
 _OPTIONS = ("-q", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:unraisableexception", "-p", "no:threadexception")
+_SETTINGS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 _PHASES = ("setup", "call", "teardown")
 
 
@@ -41,6 +43,8 @@ class Library:
     modules: dict[str, types.ModuleType]
     contents: list[tuple[dict[str, object], str, object, object]]
     """(namespace, name, function or class, its code)"""
+    finders: tuple[list[str], list[Any], list[Any]]
+    """Where and how modules are found."""
     swapped: list[object]
     """Functions that pytest puts in the place of others of its own while it runs."""
 
@@ -52,6 +56,47 @@ class Library:
             if (now is not value and now not in self.swapped) or getattr(value, "__code__", None) is not code:
                 return True
         return False
+
+    def undo(self, files: dict[str, str], nodes: list[str]) -> None:
+        """Take back what the program did at its import to what the tests are read from: files, settings, caches, and the ways modules are found."""
+        sys.path[:], sys.meta_path[:], sys.path_hooks[:] = self.finders
+        sys.path_importer_cache.clear()
+        tests = {node.partition("::")[0] for node in nodes}
+        folders = {parent for path in tests for parent in _parents(path)}
+        for path in [*_SETTINGS, *(f"{folder}{name}" for folder in folders for name in ("conftest.py", "__init__.py"))]:
+            if path not in files and os.path.lexists(path):
+                _remove(path)
+        for folder in folders:
+            _remove(f"{folder}__pycache__")
+        for path in (*tests, *(f"{folder}conftest.py" for folder in folders)):
+            for name in (path.removesuffix(".py").replace("/", "."), os.path.basename(path).removesuffix(".py")):
+                sys.modules.pop(name, None)
+        lay_out(files)
+
+
+def lay_out(files: dict[str, str]) -> None:
+    """Write files into the working directory. Raises `OSError`."""
+    for path, text in files.items():
+        if os.path.islink(path):
+            os.unlink(path)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts) + 1)]
+
+
+def _remove(path: str) -> None:
+    if os.path.islink(path) or not os.path.isdir(path):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    else:
+        for name in os.listdir(path):
+            _remove(f"{path}/{name}")
+        os.rmdir(path)
 
 
 def load() -> Library:
@@ -76,7 +121,10 @@ def load() -> Library:
                 contents.append((vars(module), name, value, getattr(value, "__code__", None)))
                 if isinstance(value, type):
                     contents += [(_Names(value), part, held, held.__code__) for part, held in vars(value).items() if isinstance(held, types.FunctionType)]
-    return Library(pytest, modules, contents, [value for value in vars(modules["_pytest.legacypath"]).values() if isinstance(value, types.FunctionType)])
+    finders = (list(sys.path), list(sys.meta_path), list(sys.path_hooks))
+    return Library(
+        pytest, modules, contents, finders, [value for value in vars(modules["_pytest.legacypath"]).values() if isinstance(value, types.FunctionType)]
+    )
 
 
 class _Names(dict[str, object]):
@@ -124,14 +172,17 @@ class _Progress:
         self.end(number, ending)
 
 
-def run(library: Library, nodes: list[str], start: int, program: str, begin: Callable[[int], None], end: Callable[[int, Ending], None]) -> None:
+def run(
+    library: Library, files: dict[str, str], nodes: list[str], start: int, program: str, begin: Callable[[int], None], end: Callable[[int, Ending], None]
+) -> None:
     """Run the tests at these nodes, in this order, as numbers from `start` on: `begin` before each, `end` after it. `program`: its file."""
     progress = _Progress({node: start + place for place, node in enumerate(nodes)}, program, begin, end)
     root = os.path.realpath(os.getcwd())
-    files = list(dict.fromkeys(node.partition("::")[0] for node in nodes))
-    options = [*_OPTIONS, f"--rootdir={root}", f"--confcutdir={root}", f"--basetemp={root}/.pytest-tmp", "-c", _settings(root), *files]
+    paths = list(dict.fromkeys(node.partition("::")[0] for node in nodes))
+    options = [*_OPTIONS, f"--rootdir={root}", f"--confcutdir={root}", f"--basetemp={root}/.pytest-tmp", "-c", _settings(files), *paths]
     why = "pytest ended before this test"
     try:
+        library.undo(files, nodes)
         why += f" (its exit status is {int(library.pytest.main(options, plugins=[_plugin(library, progress)]))})"
     except BaseException as error:
         why += f" ({type(error).__name__})"
@@ -142,8 +193,8 @@ def run(library: Library, nodes: list[str], start: int, program: str, begin: Cal
             progress.finish(number, Ending("raised", text=progress.not_collected or why))
 
 
-def _settings(root: str) -> str:
-    return next((name for name in ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg") if os.path.exists(f"{root}/{name}")), os.devnull)
+def _settings(files: dict[str, str]) -> str:
+    return next((name for name in _SETTINGS if name in files), os.devnull)
 
 
 class _Hooks:
