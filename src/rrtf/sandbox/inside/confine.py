@@ -6,13 +6,12 @@ Everything here is inherited by whatever the program starts and cannot be undone
 from __future__ import annotations
 
 import os
-import random
 import resource
 import signal
 import sys
 from dataclasses import dataclass
 
-from . import kernel, syscalls
+from . import isolate, kernel, landlock, syscalls
 from .isolate import World
 
 _SLACK_MB = 64
@@ -24,70 +23,94 @@ _DESCRIPTORS = 256
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """The child's ends of its pipes."""
+    """The program's ends of its pipes."""
 
     stdin: int
     stdout: int
     stderr: int
     report: int
-    key: int
+    task: int
+    """Where its task is to be read."""
+    key: int = -1
+    """Where assertions that hold get their one-time keys; -1 for tests that need none."""
 
 
-def confine(world: World, streams: Streams, tmp: str, limits: dict[str, float], cpu_left: float) -> tuple[int, int]:
-    """Confine this process; returns its report and key descriptors, moved to random numbers. Raises OSError, which is a failure of ours."""
+def confine(world: World, streams: Streams, tmp: str, limits: dict[str, float], cpu_left: float) -> tuple[int, int, int]:
+    """Confine this process; returns its report, key (or -1) and task descriptors, the first two moved to random numbers. Raises OSError, which is a failure
+    of ours.
+    """
     os.setsid()
     for number, fd in enumerate((streams.stdin, streams.stdout, streams.stderr)):
         os.dup2(fd, number)
-    report, key = _only(streams.report, streams.key)
+    report, key = _moved(streams)
     os.chdir(tmp)
-    os.umask(0o077)
     if world.program_user is not None:
         os.setgroups([])
         os.setresgid(world.program_user, world.program_user, world.program_user)
         os.setresuid(world.program_user, world.program_user, world.program_user)
     _limit(world, limits, cpu_left)
     if sys.platform == "linux":
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if "no capabilities" in world.granted:
+        if not world.program_pids:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # elsewhere the end of the worker's pid namespace is ours
+        if not world.private_tmp:
+            landlock.restrict(world, tmp)
+        if world.no_capabilities:
             kernel.drop_capabilities()
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # so that the program can open its own /proc/self
-        if world.seccomp:
-            kernel.install_filter(world.filter or syscalls.build(os.getpid(), network=world.network, processes=world.program_pids))
-    os.environ["HOME"] = os.environ["TMPDIR"] = tmp
-    sys.path += world.packages
-    random.seed(0)  # a fork gets a random state of its own; a verdict should not depend on luck
-    return report, key
+        if world.seccomp and not world.filter:
+            kernel.install_filter(syscalls.build(os.getpid(), network=world.network, processes=world.program_pids))
+    if not world.private_tmp:
+        os.environ["HOME"] = os.environ["TMPDIR"] = tmp
+    os.register_at_fork(after_in_child=sys.modules["random"].seed)  # as `random` does by itself; ours alone keeps the state it has in the zygote (`server`)
+    return report, key, streams.task
 
 
-def _only(report: int, key: int) -> tuple[int, int]:
-    """Close everything but the standard streams and these two, which move to numbers that a program has to search for."""
+def _moved(streams: Streams) -> tuple[int, int]:
+    """Close everything but the standard streams, the task and what reports go through, which moves to numbers that a program has to search for."""
     chance = os.urandom(2)
-    first, second = 64 + chance[0] % 90, 160 + chance[1] % 90
-    os.dup2(report, first, inheritable=False)
-    os.dup2(key, second, inheritable=False)
+    report, key = 64 + chance[0] % 90, 160 + chance[1] % 90
+    os.dup2(streams.report, report, inheritable=False)
+    keep = [streams.task, report]
+    if streams.key >= 0:
+        os.dup2(streams.key, key, inheritable=False)
+        keep.append(key)
     start = 3
-    for keep in sorted((first, second)):
-        os.closerange(start, keep)
-        start = keep + 1
+    for fd in keep:
+        os.closerange(start, fd)
+        start = fd + 1
     os.closerange(start, 4096)
-    return first, second
+    return report, (key if streams.key >= 0 else -1)
+
+
+def beforehand(world: World) -> None:
+    """What every program inherits, done once in the process that they are forks of. Raises OSError."""
+    os.umask(0o077)
+    if world.private_tmp:
+        os.environ["HOME"] = os.environ["TMPDIR"] = isolate.TMP
+    sys.path += world.packages
+    _allow({resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _DESCRIPTORS})
+    if sys.platform == "linux":
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # what a program leaves behind is for us to reap
+        _allow({resource.RLIMIT_MSGQUEUE: 0, resource.RLIMIT_MEMLOCK: 0})
+        if world.private_tmp:
+            landlock.restrict(world)
+        if world.filter:
+            kernel.install_filter(world.filter)
 
 
 def _limit(world: World, limits: dict[str, float], cpu_left: float) -> None:
     megabyte = 1 << 20
-    seconds = int(cpu_left) + 2  # a backstop: the supervisor ends it earlier and knows why
-    wanted = {
-        resource.RLIMIT_CPU: seconds,
-        resource.RLIMIT_CORE: 0,
+    _allow({
+        resource.RLIMIT_CPU: int(cpu_left) + 2,  # a backstop: the supervisor ends it earlier and knows why
         resource.RLIMIT_FSIZE: int(limits["file_mb"]) * megabyte,
-        resource.RLIMIT_NOFILE: _DESCRIPTORS,
         resource.RLIMIT_DATA: (int(limits["memory_mb"]) + _SLACK_MB) * megabyte,
         resource.RLIMIT_NPROC: int(limits["processes"]) + _SLACK_PROCESSES + (0 if world.own_pids else _processes_of_user()),
-    }
-    if sys.platform == "linux":
-        wanted[resource.RLIMIT_MSGQUEUE] = 0
-        wanted[resource.RLIMIT_MEMLOCK] = 0
-    for kind, value in wanted.items():
+    })  # fmt: skip
+
+
+def _allow(most: dict[int, int]) -> None:
+    for kind, value in most.items():
         hard = resource.getrlimit(kind)[1]
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (allowed, allowed))

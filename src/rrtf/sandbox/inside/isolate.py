@@ -6,7 +6,6 @@ else; programs never run as root where that can be helped. Not here: what each p
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
@@ -20,6 +19,8 @@ _FIRST_ID = 1_600_000_000
 """As root, worker processes run under this user id plus their process id: a user that owns nothing, and whose process count is its own."""
 _INSIDE_ID = 1000
 _STANDARD_LIBRARY = os.path.dirname(os.__file__)
+TMP = "/tmp"
+"""Where a program's directory is mounted, in a file system of our own."""
 _SEPARATE = (("ipc namespace", kernel.NEWIPC), ("uts namespace", kernel.NEWUTS), ("network namespace", kernel.NEWNET), ("cgroup namespace", kernel.NEWCGROUP))
 
 
@@ -42,8 +43,15 @@ class World:
     seccomp: bool = False
     packages: list[str] = field(default_factory=list[str])
     """What programs get appended to their module search path."""
+    no_capabilities: bool = False
     filter: bytes = b""
-    """The system call filter, where it is the same for every program."""
+    """The system call filter, where it is the same for every program and so inherited by it; empty where each program needs its own."""
+    allowed: list[str] = field(default_factory=list[str])
+    """The packages that programs may use, by path; without a private file system."""
+    base: str = ""
+    """Without a private file system: the directory in which each program gets one of its own."""
+    landlock: int = 0
+    """The version of Landlock that confines programs; 0 for none."""
 
     def note(self, name: str, error: str) -> bool:
         """Record one step; True when it was granted."""
@@ -91,9 +99,10 @@ def enter(*, namespaces: bool, packages: list[str]) -> World:
         world.missing += ["namespaces (not used by this backend)", "private file system (not used by this backend)"]
         _without_user_namespace(world, root, user)
     if packages and not world.packages:
-        world.packages = sorted({os.path.dirname(path) for path in packages})
-        world.missing.append("a choice of packages (all that lie beside the chosen ones can be imported)")
+        world.packages, world.allowed = sorted({os.path.dirname(path) for path in packages}), packages
     _last_checks(world)
+    if world.allowed and not world.landlock:
+        world.missing.append("a choice of packages (all that lie beside the chosen ones can be imported)")
     return world
 
 
@@ -215,12 +224,24 @@ def _last_checks(world: World) -> None:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     if world.note("no new privileges", _error_of(lambda: kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1))):
         world.seccomp = world.note("system call filter", attempt(lambda: kernel.install_filter(syscalls.build(os.getpid(), network=True, processes=True))))
-        if world.seccomp and world.program_pids:
-            world.filter = syscalls.build(1, network=world.network, processes=True)
     else:
         world.missing.append("system call filter (it needs no new privileges)")
-    if world.note("no capabilities", attempt(kernel.drop_capabilities)):
+    world.no_capabilities = world.note("no capabilities", attempt(kernel.drop_capabilities))
+    if world.no_capabilities:
         kernel.bound_capabilities()
+    if world.seccomp and world.program_pids and world.no_capabilities:
+        world.filter = syscalls.build(1, network=world.network, processes=True, forks_namespaces=True)
+    if not world.private_tmp:
+        import tempfile  # only here: a worker with a /tmp of its own never needs it
+
+        world.base = tempfile.mkdtemp(prefix="rrtf-programs-")
+        os.chmod(world.base, 0o711)
+    if sys.platform == "linux":
+        from . import landlock  # it needs the world
+
+        error = attempt(lambda: landlock.try_out(world))
+        refused = "TCP, and signals and sockets that lead out" if world.private_tmp else "every file but the interpreter's and its own, TCP"
+        world.landlock = landlock.version() if world.note(f"Landlock ({refused})" if not error else "Landlock", error) else 0
     if world.seccomp and not world.network:
         world.granted.append("no sockets (by the system call filter)")
     world.granted += ["limits on processor time, wall time, memory, processes, file size and output", "own session", "empty environment"]
@@ -243,39 +264,22 @@ def new_ipc_namespace() -> None:
     kernel.unshare(kernel.NEWIPC)
 
 
-def program_tmp(world: World, megabytes: int) -> str:
-    """An empty writable directory for the next program: a new mount where possible, else a directory of its own."""
-    if world.private_tmp:
-        kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={megabytes}m,nr_inodes=8192,mode=0777")
-        return "/tmp"
-    import tempfile  # only here: a worker with a /tmp of its own never needs them
-
-    path = tempfile.mkdtemp(prefix="rrtf-program-")
-    if world.program_user is not None:
-        os.chown(path, world.program_user, world.program_user)
-    return path
-
-
-def drop_tmp(world: World, path: str) -> None:
-    """Remove what `program_tmp` made, whatever the program did to it."""
-    if world.private_tmp:
-        kernel.unmount(path)
-        return
-
-    def open_up(function: Callable[..., object], name: str, _error: object) -> None:
-        parent = os.path.dirname(name)
-        for place in (parent, name):
-            try:
-                os.chmod(place, 0o700, follow_symlinks=False)
-            except (OSError, NotImplementedError):
-                continue
+def descendants(pid: int) -> set[int]:
+    """All living descendants of `pid`, by /proc; empty where there is none."""
+    found: set[int] = set()
+    waiting = [pid]
+    while waiting:
+        current = waiting.pop()
         try:
-            function(name)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
-                return
-
-    import shutil
-
-    shutil.rmtree(path, onerror=open_up)
-    shutil.rmtree(path, ignore_errors=True)
+            tasks = os.listdir(f"/proc/{current}/task")
+        except OSError:
+            continue
+        for task in tasks:
+            try:
+                with open(f"/proc/{current}/task/{task}/children") as file:
+                    children = [int(child) for child in file.read().split()]
+            except OSError:
+                continue
+            waiting += [child for child in children if child not in found]
+            found.update(children)
+    return found

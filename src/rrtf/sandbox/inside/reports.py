@@ -10,7 +10,7 @@ import os
 import signal
 from dataclasses import dataclass, field
 
-from . import runner
+from . import runner, tasks
 
 MAX_TOTAL = 64 << 20
 """Bytes that the replies to all tests of one program may take together on their way out, as JSON. Nothing outside may fail for what a program prints or
@@ -68,7 +68,7 @@ class Collected:
 class Reports:
     """The frames that come from the program's process, taken one by one. What breaks the protocol ends the program."""
 
-    def __init__(self, task: runner.Task, keys: bytes, room: int) -> None:
+    def __init__(self, task: tasks.Task, keys: bytes, room: int) -> None:
         """`room`: bytes that may come, at most."""
         self.task, self.keys, self.buffer, self.total = task, keys, bytearray(), 0
         self.room = min(room, (task.stop - task.start + 1) * (runner.MAX_VALUE + _AROUND))
@@ -150,7 +150,7 @@ def end_of(run: Run) -> str:
     return f"crashed: left with exit status {os.WEXITSTATUS(run.status)} before it finished"
 
 
-def replies_of(run: Run, task: runner.Task) -> list[Reply]:
+def replies_of(run: Run, task: tasks.Task) -> list[Reply]:
     """The replies of one process, with one more for the test it died in; for stdin/stdout tests with what was printed as the value."""
     replies = list(run.replies)
     if run.spiked:

@@ -25,18 +25,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
-from .encode import NotPlain, decode, encode
+from .encode import NotPlain, encode
+from .tasks import PROGRAM_FILE, TEST_FILE, Prepared, Task
 
 # The functions below keep these, whatever a program does to the modules of those names.
 __builtins__ = dict(vars(builtins))
-_loads, _dumps, _modules, _Module = json.loads, json.dumps, sys.modules, types.ModuleType
+_dumps, _modules, _Module = json.dumps, sys.modules, types.ModuleType
 _contents_of_module = cast("Callable[[types.ModuleType], dict[str, object]]", vars(types.ModuleType)["__dict__"].__get__)
 
 HEADER = struct.Struct("=cII")
 KEY_BYTES = 16
 MAX_VALUE = 4 << 20
 """Largest encoded value of one test, in bytes."""
-PROGRAM_FILE, TEST_FILE = "program.py", "<test>"
 
 Report = Callable[..., None]
 Namespace = dict[str, object]
@@ -50,20 +50,6 @@ class Pristine:
     """Modules by name, each with its contents."""
     honest: dict[int, tuple[type, Namespace]]
     """Classes by their ids (a class can lie about its hash), each with its own methods of those that `_CLAIMS` names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One process's share of the work: the program and the tests from `start` to `stop`."""
-
-    source: str
-    entry_point: str | None
-    kind: str
-    """`call`, `io` or `assert`."""
-    tests: list[dict[str, str]]
-    start: int
-    stop: int
-    pristine: Pristine
 
 
 def reporter(fd: int) -> Report:
@@ -93,7 +79,7 @@ def describe(error: BaseException) -> tuple[str, str]:
     return _dumps(names[:20]), " ".join(text.split())[:400].encode("utf-8", "replace").decode()
 
 
-def run(task: Task, report: Report, key_fd: int) -> NoReturn:
+def run(task: Task, pristine: Pristine, report: Report, key_fd: int) -> NoReturn:
     """Run the task in this process, which does not return."""
     leave = os._exit
     code = _compile(task, report)
@@ -110,13 +96,13 @@ def run(task: Task, report: Report, key_fd: int) -> NoReturn:
         report(b"B", task.start)
         _run_main(code, module.__dict__, task.start, report)
     else:
-        tests = tuple([_compile_test(test) for test in task.tests[task.start : task.stop]])  # before the program can change them
-        for number in range(task.start, task.stop) if _load(code, module.__dict__, task, report) else ():
+        tests = tuple(task.tests)
+        for number, test in enumerate(tests, task.start) if _load(code, module.__dict__, task, report) else ():
             report(b"B", number)
             if task.kind == "call":
-                _run_call(module.__dict__, task, number, report)
+                _run_call(module.__dict__, task.entry_point, test, number, report)
             else:
-                _run_assert(module.__dict__, task, tests[number - task.start], number, report, key_fd)
+                _run_assert(module.__dict__, task.entry_point, test, number, report, key_fd, pristine)
     _flush()
     leave(0)
 
@@ -127,14 +113,6 @@ def _compile(task: Task, report: Report) -> types.CodeType | None:
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         place = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
         report(b"E", 0, (describe(error)[1] + place).encode())
-        return None
-
-
-def _compile_test(test: dict[str, str]) -> types.CodeType | None:
-    """The code of an assert-style test; None when there is none, or it does not compile here, which is then said where it is to run."""
-    try:
-        return compile(test["code"], TEST_FILE, "exec", dont_inherit=True) if "code" in test else None
-    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
         return None
 
 
@@ -159,12 +137,10 @@ def _raised(report: Report, number: int, error: BaseException, *, status: str = 
     _ended(report, number, "memory" if isinstance(error, MemoryError) else status, classes, text)
 
 
-def _run_call(namespace: Namespace, task: Task, number: int, report: Report) -> None:
-    test = task.tests[number]
-    arguments = cast("list[object]", decode(_loads(test["args"])))
-    keywords = cast("dict[str, object]", decode(_loads(test["kwargs"])))
+def _run_call(namespace: Namespace, entry_point: str | None, test: Prepared, number: int, report: Report) -> None:
+    arguments, keywords = cast("list[object]", test["args"]), cast("dict[str, object]", test["kwargs"])
     try:
-        value = cast("Callable[..., object]", namespace[cast("str", task.entry_point)])(*arguments, **keywords)
+        value = cast("Callable[..., object]", namespace[cast("str", entry_point)])(*arguments, **keywords)
     except BaseException as error:
         _raised(report, number, error)
         return
@@ -183,11 +159,14 @@ def _run_call(namespace: Namespace, task: Task, number: int, report: Report) -> 
             report(b"V", number, text)
 
 
-def _run_assert(namespace: Namespace, task: Task, test: types.CodeType | None, number: int, report: Report, key_fd: int) -> None:
+def _run_assert(
+    namespace: Namespace, entry_point: str | None, test: Prepared, number: int, report: Report, key_fd: int, pristine: Pristine
+) -> None:
     read = os.read
     failure: BaseException | None = None
     try:
-        exec(test or compile(task.tests[number]["code"], TEST_FILE, "exec", dont_inherit=True), _test_names(namespace, task))
+        code = cast("types.CodeType | None", test.get("compiled")) or compile(cast("str", test["code"]), TEST_FILE, "exec", dont_inherit=True)
+        exec(code, _test_names(namespace, entry_point, pristine))
     except BaseException as error:  # whatever the program raises is data
         failure = error
     key = read(key_fd, KEY_BYTES)  # there is one for each test, so it is taken in any case
@@ -198,21 +177,20 @@ def _run_assert(namespace: Namespace, task: Task, test: types.CodeType | None, n
         _raised(report, number, failure, status="wrong" if wrong else "raised")
 
 
-def _test_names(namespace: Namespace, task: Task) -> Namespace:
+def _test_names(namespace: Namespace, entry: str | None, pristine: Pristine) -> Namespace:
     """The names that assertions see: the program's, but builtins and well-known modules as they were before it ran."""
     sys.settrace(None)
     sys.setprofile(None)
-    for name, (module, contents) in task.pristine.modules.items():
+    for name, (module, contents) in pristine.modules.items():
         object.__setattr__(module, "__class__", _Module)  # a class of the program's may answer for the module with properties
         _modules[name] = module
         _contents_of_module(module).update(contents)
-    genuine = task.pristine.modules["builtins"][1]
+    genuine = pristine.modules["builtins"][1]
     names: Namespace = {name: value for name, value in namespace.items() if name not in genuine}
     names["__builtins__"] = dict(genuine)
     names["__name__"] = "test"
-    entry = task.entry_point
     if entry is not None:
-        names[entry] = _guarded(namespace[entry], task.pristine.honest)
+        names[entry] = _guarded(namespace[entry], pristine.honest)
     return names
 
 
