@@ -141,7 +141,7 @@ def _ended(program: int, world: World) -> bytes:
             return _ENDED.pack(status, cpu, peak)
         reaped.add(ended)
         status = how if ended == program else status
-        cpu, peak = cpu + usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss / 1024)
+        cpu, peak = cpu + usage.ru_utime + usage.ru_stime, max(peak, usage.ru_minflt / 1)
 
 
 def _become_program(world: World, pristine: runner.Pristine, streams: confine.Streams, order: bytes) -> NoReturn:
