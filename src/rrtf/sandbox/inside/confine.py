@@ -1,6 +1,8 @@
-"""The last steps in a program's own process before the program: its descriptors, limits, rights and environment.
+"""What a program's own process is and may do: its descriptors, limits, rights and environment.
 
-Everything here is inherited by whatever the program starts and cannot be undone by it. Not here: what the whole worker is cut off from (`isolate`).
+Whatever is the same for every program is done once in the zygote, and what differs is prepared there before each fork, where it costs next to nothing; only
+what must not be done to the zygote itself is left to the program's process. Everything is inherited by whatever the program starts and cannot be undone by it.
+Not here: what the whole worker is cut off from (`isolate`).
 """
 
 from __future__ import annotations
@@ -17,13 +19,17 @@ from .isolate import World
 _SLACK_MB = 64
 """Private memory that the interpreter itself has mapped, on top of what the program may use."""
 _SLACK_PROCESSES = 4
-"""The worker's own processes (what waits outside its pid namespace, itself, the supervisor) count against the same user; the program's first does not."""
+"""The worker's own processes (what waits outside its pid namespace, its supervisor, its zygote) count against the same user; the program's first does not."""
 _DESCRIPTORS = 256
+_TASK = 63
+
+Most = list[tuple[int, tuple[int, int]]]
+"""Kinds of resources, each with its soft and hard limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """The program's ends of its pipes."""
+    """The program's ends of its pipes, as they come."""
 
     stdin: int
     stdout: int
@@ -35,73 +41,61 @@ class Streams:
     """Where assertions that hold get their one-time keys; -1 for tests that need none."""
 
 
-def confine(world: World, streams: Streams, tmp: str, limits: dict[str, float], cpu_left: float) -> tuple[int, int, int]:
-    """Confine this process; returns its report, key (or -1) and task descriptors, the first two moved to random numbers. Raises OSError, which is a failure
-    of ours.
-    """
-    os.setsid()
-    for number, fd in enumerate((streams.stdin, streams.stdout, streams.stderr)):
-        os.dup2(fd, number)
-    report, key = _moved(streams)
-    os.chdir(tmp)
-    if world.program_user is not None:
-        os.setgroups([])
-        os.setresgid(world.program_user, world.program_user, world.program_user)
-        os.setresuid(world.program_user, world.program_user, world.program_user)
-    _limit(world, limits, cpu_left)
-    if sys.platform == "linux":
-        if not world.program_pids:
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # elsewhere the end of the worker's pid namespace is ours
-        if not world.private_tmp:
-            landlock.restrict(world, tmp)
-        if world.no_capabilities:
-            kernel.drop_capabilities()
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # so that the program can open its own /proc/self
-        if world.seccomp and not world.filter:
-            kernel.install_filter(syscalls.build(os.getpid(), network=world.network, processes=world.program_pids))
-    if not world.private_tmp:
-        os.environ["HOME"] = os.environ["TMPDIR"] = tmp
-    os.register_at_fork(after_in_child=sys.modules["random"].seed)  # as `random` does by itself; ours alone keeps the state it has in the zygote (`server`)
-    return report, key, streams.task
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """Where they are in the program's process, beside the three standard streams. The numbers that matter are such that a program has to search for them."""
 
-
-def _moved(streams: Streams) -> tuple[int, int]:
-    """Close everything but the standard streams, the task and what reports go through, which moves to numbers that a program has to search for."""
-    chance = os.urandom(2)
-    report, key = 64 + chance[0] % 90, 160 + chance[1] % 90
-    os.dup2(streams.report, report, inheritable=False)
-    keep = [streams.task, report]
-    if streams.key >= 0:
-        os.dup2(streams.key, key, inheritable=False)
-        keep.append(key)
-    start = 3
-    for fd in keep:
-        os.closerange(start, fd)
-        start = fd + 1
-    os.closerange(start, 4096)
-    return report, (key if streams.key >= 0 else -1)
+    report: int
+    task: int
+    key: int
 
 
 def beforehand(world: World) -> None:
-    """What every program inherits, done once in the process that they are forks of. Raises OSError."""
+    """What every program inherits. Raises OSError."""
     os.umask(0o077)
     if world.private_tmp:
         os.environ["HOME"] = os.environ["TMPDIR"] = isolate.TMP
     sys.path += world.packages
-    _allow({resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _DESCRIPTORS})
+    _set(_possible({resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _DESCRIPTORS}))
     if sys.platform == "linux":
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # what a program leaves behind is for us to reap
-        _allow({resource.RLIMIT_MSGQUEUE: 0, resource.RLIMIT_MEMLOCK: 0})
+        _set(_possible({resource.RLIMIT_MSGQUEUE: 0, resource.RLIMIT_MEMLOCK: 0}))
+        if world.filter:
+            # So that programs can open their own /proc/self. That of the zygote, which has capabilities that they lack, stays closed to them.
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
         if world.private_tmp:
             landlock.restrict(world)
         if world.filter:
             kernel.install_filter(world.filter)
 
 
-def _limit(world: World, limits: dict[str, float], cpu_left: float) -> None:
+def hand_over(streams: Streams) -> Handed:
+    """Put the descriptors where the next program will find them."""
+    chance = os.urandom(2)
+    handed = Handed(64 + chance[0] % 90, _TASK, 160 + chance[1] % 90 if streams.key >= 0 else -1)
+    places = {0: streams.stdin, 1: streams.stdout, 2: streams.stderr, handed.report: streams.report, handed.task: streams.task, handed.key: streams.key}
+    for place, fd in places.items():
+        if fd >= 0:
+            os.dup2(fd, place, inheritable=place < 3)
+            os.close(fd)
+    return handed
+
+
+def take_back(handed: Handed) -> None:
+    """Close them again, so that the program's end closes the pipes."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for place in range(3):
+        os.dup2(nothing, place)
+    for fd in (nothing, handed.report, handed.task, handed.key):
+        if fd >= 0:
+            os.close(fd)
+
+
+def most(world: World, limits: dict[str, float], cpu_left: float) -> Most:
+    """The limits of the next program, for `confine`."""
     megabyte = 1 << 20
-    _allow({
+    return _possible({
         resource.RLIMIT_CPU: int(cpu_left) + 2,  # a backstop: the supervisor ends it earlier and knows why
         resource.RLIMIT_FSIZE: int(limits["file_mb"]) * megabyte,
         resource.RLIMIT_DATA: (int(limits["memory_mb"]) + _SLACK_MB) * megabyte,
@@ -109,11 +103,44 @@ def _limit(world: World, limits: dict[str, float], cpu_left: float) -> None:
     })  # fmt: skip
 
 
-def _allow(most: dict[int, int]) -> None:
-    for kind, value in most.items():
+def confine(world: World, limits: Most, tmp: str) -> None:
+    """The program's own process gives up what is left to give up. Raises OSError, which is a failure of ours."""
+    os.setsid()
+    _set(limits)
+    if world.filter and world.private_tmp:  # the rest is inherited
+        kernel.drop_capabilities()
+        return
+    if world.program_user is not None:
+        os.setgroups([])
+        os.setresgid(world.program_user, world.program_user, world.program_user)
+        os.setresuid(world.program_user, world.program_user, world.program_user)
+    if not world.private_tmp:
+        os.environ["HOME"] = os.environ["TMPDIR"] = tmp
+    if sys.platform == "linux":
+        if not world.program_pids:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # elsewhere the end of the worker's pid namespace is the program's
+        if not world.private_tmp:
+            landlock.restrict(world, tmp)
+        if world.no_capabilities:
+            kernel.drop_capabilities()
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+        if world.seccomp and not world.filter:
+            kernel.install_filter(syscalls.build(os.getpid(), network=world.network, processes=world.program_pids))
+
+
+def _set(limits: Most) -> None:
+    for kind, pair in limits:
+        resource.setrlimit(kind, pair)
+
+
+def _possible(wanted: dict[int, int]) -> Most:
+    """These limits, hard and soft; never more than was allowed before."""
+    found: Most = []
+    for kind, value in wanted.items():
         hard = resource.getrlimit(kind)[1]
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (allowed, allowed))
+        found.append((kind, (allowed, allowed)))
+    return found
 
 
 def _processes_of_user() -> int:

@@ -109,11 +109,17 @@ def bound_capabilities() -> None:
             raise
 
 
+_NO_CAPABILITIES = ((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)())
+_CAPSET = _NUMBERS.get(platform.machine(), {}).get("capset", -1)
+_system_call = getattr(_libc, "syscall", None)
+
+
 def drop_capabilities() -> None:
-    """Give up every capability this process holds."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    none = (ctypes.c_uint32 * 6)()
-    _check(_library("capset").syscall(ctypes.c_long(_number("capset")), header, none), "capset")
+    """Give up every capability this process holds. Each program does this, so all that can be is prepared: what is touched in a fork is copied."""
+    if _system_call is None or _CAPSET < 0:
+        raise OSError(errno.ENOSYS, "capset: only Linux has it, and its number must be known here")
+    if _system_call(_CAPSET, *_NO_CAPABILITIES) < 0:
+        _check(-1, "capset")
 
 
 def landlock_create_ruleset(attributes: object, size: int, flags: int) -> int:

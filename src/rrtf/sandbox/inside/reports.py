@@ -29,10 +29,8 @@ class Run:
 
     compile_error: str = ""
     load_error: str = ""
-    compiled: bool = False
     loaded: bool = False
     replies: list[Reply] = field(default_factory=list[Reply])
-    begun: int = -1
     ended_by: str = ""
     """`timeout`, `memory` or (for too much output) `wrong`, when the supervisor ended it."""
     detail: str = ""
@@ -72,9 +70,7 @@ class Reports:
         """`room`: bytes that may come, at most."""
         self.task, self.keys, self.buffer, self.total = task, keys, bytearray(), 0
         self.room = min(room, (task.stop - task.start + 1) * (runner.MAX_VALUE + _AROUND))
-        self.ready = False
-        self.begun = -1
-        self.done = False
+        self.any = self.done = False
 
     def feed(self, data: bytes, run: Run) -> None:
         """Take bytes as they come; what they say goes into `run`."""
@@ -98,24 +94,19 @@ class Reports:
 
     def _frame(self, kind: bytes, test: int, payload: bytes, run: Run) -> None:
         text = payload.decode("utf-8", "replace")
-        if kind == b"R" and not self.ready:
-            self.ready = True
-        elif kind == b"F" and not self.ready:
+        first, self.any = not self.any, True
+        if kind == b"F" and first:
             run.failure = text
-        elif kind == b"E" and not run.compiled and self.ready:
+        elif kind == b"E" and first:
             run.compile_error = text or "does not compile"
             self.done = True
-        elif kind == b"C" and not run.compiled and self.ready:
-            run.compiled = True
-        elif kind == b"L" and run.compiled and not run.loaded:
+        elif kind == b"L" and first:
             run.loaded = True
             self.done = self.task.start == self.task.stop
-        elif kind == b"N" and run.compiled and not run.loaded:
+        elif kind == b"N" and first:
             run.load_error = text or "did not load"
             self.done = True
-        elif kind == b"B" and run.loaded and test == self._next(run) and self.begun < test:
-            self.begun = run.begun = test
-        elif kind in b"VS" and run.loaded and test == self._next(run) == self.begun:
+        elif kind in b"VS" and run.loaded and test == self._next(run) < self.task.stop:
             self._answer(kind, test, payload, text, run)
         else:
             run.forged = "it spoke out of turn on the report channel"

@@ -6,15 +6,14 @@ it reads a one-time key from a pipe *after* they did and sends it back. That pro
 exceptions, `os._exit`, printed claims and look-alike objects. It does not defeat a program that finds the pipe among its descriptors, or our frames, and speaks
 this protocol by itself.
 
-Reports are frames: kind (one byte), number of the test, length, payload. Kinds: `R` ready, `F` our failure before the program began, `C` compiled, `E` compile
-error, `L` loaded, `N` not loaded, `B` test begins, `V` test finished (payload: value, or key), `S` test ended otherwise (payload: status, exception classes as
-JSON, text). Not here: isolation (`confine`), limits and judgement of what is reported (`supervise`).
+Reports are frames: kind (one byte), number of the test, length, payload. First, and once, one of `F` our failure before the program began, `E` compile error,
+`L` loaded, `N` not loaded; then for each test `V` finished (payload: value, or key) or `S` ended otherwise (payload: status, exception classes as JSON, text).
+Not here: isolation (`confine`), limits and judgement of what is reported (`supervise`).
 """
 
 from __future__ import annotations
 
 import builtins
-import contextlib
 import json
 import os
 import signal
@@ -30,7 +29,8 @@ from .tasks import PROGRAM_FILE, TEST_FILE, Prepared, Task
 
 # The functions below keep these, whatever a program does to the modules of those names.
 __builtins__ = dict(vars(builtins))
-_dumps, _modules, _Module = json.dumps, sys.modules, types.ModuleType
+_dumps, _canonical = json.dumps, json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_modules, _Module = sys.modules, types.ModuleType
 _contents_of_module = cast("Callable[[types.ModuleType], dict[str, object]]", vars(types.ModuleType)["__dict__"].__get__)
 
 HEADER = struct.Struct("=cII")
@@ -79,30 +79,46 @@ def describe(error: BaseException) -> tuple[str, str]:
     return _dumps(names[:20]), " ".join(text.split())[:400].encode("utf-8", "replace").decode()
 
 
+_PROGRAM, _MAIN = types.ModuleType("program"), types.ModuleType("__main__")
+
+
+def prepare() -> None:
+    """What is the same for every program, done once in the process that they are forks of."""
+    for module in (_PROGRAM, _MAIN):
+        module.__dict__.update(__builtins__=builtins, __file__=PROGRAM_FILE)
+    sys.modules[_PROGRAM.__name__] = _PROGRAM
+    sys.argv[:] = [PROGRAM_FILE]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.register_at_fork(after_in_child=_reseed)
+
+
+def _reseed() -> None:
+    """As `random` does by itself (`server` keeps it from that): the processes a program starts begin with chances of their own, the program does not."""
+    if _begun:
+        sys.modules["random"].seed()  # type: ignore[attr-defined]
+
+
+_begun: list[bool] = []
+
+
 def run(task: Task, pristine: Pristine, report: Report, key_fd: int) -> NoReturn:
     """Run the task in this process, which does not return."""
     leave = os._exit
+    _begun.append(True)
     code = _compile(task, report)
     if code is None:
         leave(0)
-    module = types.ModuleType("__main__" if task.kind == "io" else "program")
-    module.__dict__.update(__builtins__=builtins, __file__=PROGRAM_FILE)
-    sys.modules[module.__name__] = module
-    sys.argv[:] = [PROGRAM_FILE]
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    report(b"C")
     if task.kind == "io":
+        sys.modules[_MAIN.__name__] = _MAIN
         report(b"L")
-        report(b"B", task.start)
-        _run_main(code, module.__dict__, task.start, report)
+        _run_main(code, _MAIN.__dict__, task.start, report)
     else:
-        tests = tuple(task.tests)
-        for number, test in enumerate(tests, task.start) if _load(code, module.__dict__, task, report) else ():
-            report(b"B", number)
+        namespace, tests = _PROGRAM.__dict__, tuple(task.tests)
+        for number, test in enumerate(tests, task.start) if _load(code, namespace, task, report) else ():
             if task.kind == "call":
-                _run_call(module.__dict__, task.entry_point, test, number, report)
+                _run_call(namespace, task.entry_point, test, number, report)
             else:
-                _run_assert(module.__dict__, task.entry_point, test, number, report, key_fd, pristine)
+                _run_assert(namespace, task.entry_point, test, number, report, key_fd, pristine)
     _flush()
     leave(0)
 
@@ -145,7 +161,7 @@ def _run_call(namespace: Namespace, entry_point: str | None, test: Prepared, num
         _raised(report, number, error)
         return
     try:
-        text = _dumps(encode(value), sort_keys=True, separators=(",", ":")).encode()
+        text = _canonical(encode(value)).encode()
     except (NotPlain, RecursionError) as error:
         _ended(report, number, "wrong", "[]", f"returned {str(error) or 'a value that is nested too deep'}")
     except MemoryError as error:
@@ -305,6 +321,8 @@ def _run_main(code: types.CodeType, namespace: Namespace, number: int, report: R
 
 
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BaseException):  # the program may have replaced or closed it
-            stream.flush()
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except BaseException:  # noqa: S112 - the program may have replaced or closed it
+            continue

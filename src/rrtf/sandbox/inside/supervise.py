@@ -191,7 +191,7 @@ class Supervisor:
             for _, key_w in rest:
                 os.set_blocking(key_w, False)
                 os.write(key_w, keys)
-            pid = self.zygote.begin(limits, tmp, cpu_left, [stdin, out_w, err_w, report_w, given, *(key_r for key_r, _ in rest)])
+            pid = self.zygote.begin(limits, cpu_left, tmp, [stdin, out_w, err_w, report_w, given, *(key_r for key_r, _ in rest)])
         except OSError as error:
             raise Failure(f"no process for the program: {error}") from error
         finally:
@@ -237,7 +237,6 @@ class Supervisor:
         finally:
             if exit_fd >= 0:
                 os.close(exit_fd)
-            run.begun = max(run.begun, reports.begun)
             run.waited = _waited(pid)
 
     def _over_limit(self, pid: int, limits: dict[str, float], cpu_left: float, wall_left: float, run: Run) -> bool:

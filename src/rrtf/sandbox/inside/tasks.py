@@ -55,11 +55,9 @@ def write(task: Task) -> int:
 
 def read(fd: int) -> Task:
     """The task behind a descriptor, which is closed. Raises OSError."""
-    parts: list[bytes] = []
-    while part := os.read(fd, 1 << 20):
-        parts.append(part)
+    data = os.read(fd, os.fstat(fd).st_size)  # a file gives all at once
     os.close(fd)
-    return Task(*cast("tuple[str, str | None, str, list[Prepared], int, int]", marshal.loads(b"".join(parts))))  # noqa: S302 - written by our own supervisor
+    return Task(*cast("tuple[str, str | None, str, list[Prepared], int, int]", marshal.loads(data)))  # noqa: S302 - written by our own supervisor
 
 
 def memory_file(data: bytes) -> int:

@@ -49,9 +49,9 @@ class Zygote:
     pid: int
     orders: socket.socket
 
-    def begin(self, limits: dict[str, float], tmp: str, cpu_left: float, descriptors: Sequence[int]) -> int:
+    def begin(self, limits: dict[str, float], cpu_left: float, tmp: str, descriptors: Sequence[int]) -> int:
         """The process id of a new program, which gets these descriptors (`confine.Streams`, in its order). Raises `Refused`."""
-        order = _BEGIN + marshal.dumps((limits, tmp, cpu_left))
+        order = _BEGIN + marshal.dumps((limits, cpu_left, tmp))
         try:
             socket.send_fds(self.orders, [order], descriptors)
             reply = self.orders.recv(_MOST_ORDER)
@@ -89,6 +89,7 @@ def start(world: World, pristine: runner.Pristine, not_for_programs: Sequence[in
         for fd in not_for_programs:
             os.close(fd)
         confine.beforehand(world)
+        runner.prepare()
         gc.collect()
         gc.freeze()  # so that collections in the programs do not touch, and so copy, our pages
         if os.getppid() == supervisor:
@@ -106,22 +107,23 @@ def _serve(orders: socket.socket, world: World, pristine: runner.Pristine) -> No
         if data == _END:
             orders.send(_ended(program, world))
             continue
+        limits, cpu_left, tmp = cast("tuple[dict[str, float], float, str]", marshal.loads(data[1:]))  # noqa: S302 - written by our own supervisor
+        handed = confine.hand_over(confine.Streams(*descriptors))
         try:
+            most = confine.most(world, limits, cpu_left)
+            os.chdir(tmp)
             if world.program_pids:
                 isolate.new_pid_namespace()
                 if not world.seccomp:
                     isolate.new_ipc_namespace()
             program = os.fork()
+            if program == 0:
+                _become_program(world, pristine, handed, most, tmp, orders)
+            reply = _BEGUN.pack(program)
         except OSError as error:
-            orders.send(_BEGUN.pack(-1) + f"no process for the program: {error}".encode())
-            continue
-        finally:
-            if program:
-                for fd in descriptors:
-                    os.close(fd)
-        if program == 0:
-            _become_program(world, pristine, confine.Streams(*descriptors), data[1:])
-        orders.send(_BEGUN.pack(program))
+            reply = _BEGUN.pack(-1) + f"no process for the program: {error}".encode()
+        confine.take_back(handed)
+        orders.send(reply)
 
 
 def _ended(program: int, world: World) -> bytes:
@@ -141,17 +143,17 @@ def _ended(program: int, world: World) -> bytes:
             return _ENDED.pack(status, cpu, peak)
         reaped.add(ended)
         status = how if ended == program else status
-        cpu, peak = cpu + usage.ru_utime + usage.ru_stime, max(peak, usage.ru_minflt / 1)
+        cpu, peak = cpu + usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss / 1024)
 
 
-def _become_program(world: World, pristine: runner.Pristine, streams: confine.Streams, order: bytes) -> NoReturn:
+def _become_program(world: World, pristine: runner.Pristine, handed: confine.Handed, most: confine.Most, tmp: str, orders: socket.socket) -> NoReturn:
+    """From here on every page of memory that is touched is copied, which is most of what a small program costs: so as little as possible happens here."""
     try:
-        limits, tmp, cpu_left = cast("tuple[dict[str, float], str, float]", marshal.loads(order))  # noqa: S302 - written by our own supervisor
-        report_fd, key_fd, task = confine.confine(world, streams, tmp, limits, cpu_left)
-        report = runner.reporter(report_fd)
-        report(b"R")
+        os.close(orders.fileno())
+        confine.confine(world, most, tmp)
+        task = tasks.read(handed.task)
+        report = runner.reporter(handed.report)
     except BaseException as error:
-        runner.reporter(streams.report)(b"F", 0, f"confining the program failed: {type(error).__name__}: {error}".encode())
+        runner.reporter(handed.report)(b"F", 0, f"confining the program failed: {type(error).__name__}: {error}".encode())
         os._exit(70)
-    runner.run(tasks.read(task), pristine, report, key_fd)
-
+    runner.run(task, pristine, report, handed.key)
