@@ -283,3 +283,12 @@ def descendants(pid: int) -> set[int]:
             waiting += [child for child in children if child not in found]
             found.update(children)
     return found
+
+
+def waited(pid: int) -> float:
+    """Seconds that a process was ready to run but had no processor; 0 where the kernel does not say."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb", buffering=0) as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0

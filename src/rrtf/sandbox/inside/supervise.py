@@ -22,7 +22,7 @@ from . import isolate, runner, tasks
 from .directories import Directory
 from .isolate import World
 from .reports import MAX_TOTAL, Collected, Reports, Run, end_of, replies_of
-from .zygote import Refused, Zygote
+from .zygote import Ended, Refused, Zygote
 
 _TICK_MS = 10
 """How often a running program is measured. A limit can be passed by what a program can do in this time; a hard limit above it bounds that."""
@@ -163,98 +163,101 @@ class Supervisor:
         return run
 
     def _run(self, task: tasks.Task, tmp: str, limits: dict[str, float], cpu_left: float, wall_left: float, room: int) -> Run:
-        pid, pipes, keys = self._start(task, tmp, limits, cpu_left)
+        pipes, keys = self._start(task, tmp, limits, cpu_left)
         run, reports = Run(), Reports(task, keys, room)
-        ended = False
         try:
-            self._watch(pid, pipes, reports, limits, cpu_left, wall_left, run)
-        finally:
+            ended = None
             try:
-                end = self.zygote.end()
-                ended = True
+                ended = self._watch(pipes, reports, limits, cpu_left, wall_left, run)
             finally:
-                if not ended:
-                    pipes.close()
-            run.status, run.cpu, run.peak_mb = end.status, end.cpu, max(run.peak_mb, end.peak_mb)
-            self._drain(pipes, reports, run, int(limits["output_kb"]) * 1024)
+                ended = ended or self.zygote.end()
+            run.status, run.cpu, run.peak_mb, run.waited = ended.status, ended.cpu, max(run.peak_mb, ended.peak_mb), ended.waited
+            for fd in pipes.all():
+                while self._take(fd, pipes, reports, run, int(limits["output_kb"]) * 1024):
+                    pass
+        finally:
+            pipes.close()
         return run
 
-    def _start(self, task: tasks.Task, tmp: str, limits: dict[str, float], cpu_left: float) -> tuple[int, _Pipes, bytes]:
-        opened: list[int] = []
+    def _start(self, task: tasks.Task, tmp: str, limits: dict[str, float], cpu_left: float) -> tuple[_Pipes, bytes]:
+        theirs: list[int] = []
+        ours: list[int] = []
         try:
-            pipes = [os.pipe() for _ in range(4 if task.kind == "assert" else 3)]
-            opened += [end for pipe in pipes for end in pipe]
-            opened.append(stdin := _stdin(task))
-            opened.append(given := tasks.write(task))
-            (report_r, report_w), (out_r, out_w), (err_r, err_w), *rest = pipes
-            keys = os.urandom(runner.KEY_BYTES * (task.stop - task.start)) if rest else b""
-            for _, key_w in rest:
-                os.set_blocking(key_w, False)
-                os.write(key_w, keys)
-            pid = self.zygote.begin(limits, cpu_left, tmp, [stdin, out_w, err_w, report_w, given, *(key_r for key_r, _ in rest)])
-        except OSError as error:
+            for _ in range(3):
+                reading, writing = os.pipe()
+                os.set_blocking(reading, False)
+                ours.append(reading)
+                theirs.append(writing)
+            report, stdout, stderr = theirs
+            theirs += [stdin := _stdin(task), given := tasks.write(task)]
+            keys = os.urandom(runner.KEY_BYTES * (task.stop - task.start)) if task.kind == "assert" else b""
+            key = [_key_pipe(keys)] if keys else []
+            theirs += key
+            self.zygote.begin(limits, cpu_left, tmp, [stdin, stdout, stderr, report, given, *key])
+        except (OSError, Refused) as error:
+            _close(ours)
             raise Failure(f"no process for the program: {error}") from error
         finally:
-            for fd in opened:
-                if fd not in (pipes[0][0], pipes[1][0], pipes[2][0]):
-                    os.close(fd)
-        for fd in (report_r, out_r, err_r):
-            os.set_blocking(fd, False)
-        return pid, _Pipes(report_r, out_r, err_r), keys
+            _close(theirs)
+        return _Pipes(*ours), keys
 
-    def _watch(self, pid: int, pipes: _Pipes, reports: Reports, limits: dict[str, float], cpu_left: float, wall_left: float, run: Run) -> None:
-        """Follow the program until its first process ends, a limit is passed, or it has nothing left to do."""
+    def _watch(self, pipes: _Pipes, reports: Reports, limits: dict[str, float], cpu_left: float, wall_left: float, run: Run) -> Ended | None:
+        """Follow the program until its first process ends (then how it did), a limit is passed, or it has nothing left to do.
+
+        Most programs end before the first tick. Until then nothing is read: being woken for every report costs more than the reports.
+        """
         poll = select.poll()
-        for fd in (*pipes.all(), self.outside):
-            poll.register(fd, select.POLLIN)
-        exit_fd = _exit_fd(pid)
-        if exit_fd >= 0:
-            poll.register(exit_fd, select.POLLIN)
+        poll.register(self.zygote.orders, select.POLLIN)
+        poll.register(self.outside, select.POLLIN)
         keep = int(limits["output_kb"]) * 1024
         begun = time.monotonic()
         next_tick = begun + _TICK_MS / 1000
         finished = float("inf")
-        try:
-            while not run.failure and not run.forged and not run.ended_by:
-                now = time.monotonic()
-                ready = {fd for fd, _ in poll.poll(max(0.0, (next_tick - now) * 1000))}
-                if self.outside in ready:
-                    raise OutsideGone
-                for fd in pipes.all():
-                    if fd in ready and not self._take(fd, pipes, reports, run, keep):
-                        poll.unregister(fd)
-                if reports.done and finished == float("inf"):
-                    finished = time.monotonic()
-                if exit_fd in ready or (exit_fd < 0 and _has_ended(pid)):
-                    return
-                now = time.monotonic()
-                if now - finished > _EXIT_GRACE:
-                    return
-                if now >= next_tick:
-                    next_tick = now + _TICK_MS / 1000
-                    if self._over_limit(pid, limits, cpu_left, wall_left - (now - begun), run):
-                        return
-        finally:
-            if exit_fd >= 0:
-                os.close(exit_fd)
-            run.waited = _waited(pid)
+        pid = 0
+        while not run.failure and not run.forged and not run.ended_by:
+            now = time.monotonic()
+            ready = {fd for fd, _ in poll.poll(max(0.0, (next_tick - now) * 1000))}
+            if self.outside in ready:
+                raise OutsideGone
+            if self.zygote.orders.fileno() in ready:
+                return cast("Ended", self.zygote.said())
+            for fd in pipes.all():
+                if fd in ready and not self._take(fd, pipes, reports, run, keep):
+                    poll.unregister(fd)
+            if reports.done and finished == float("inf"):
+                finished = time.monotonic()
+            now = time.monotonic()
+            if now - finished > _EXIT_GRACE:
+                return None
+            if now >= next_tick:
+                if not pid:
+                    found = self.zygote.program()
+                    if isinstance(found, Ended):
+                        return found
+                    pid = found
+                    for fd in pipes.all():
+                        poll.register(fd, select.POLLIN)
+                next_tick = now + _TICK_MS / 1000
+                if self._over_limit(pid, limits, cpu_left, wall_left - (now - begun), run):
+                    return None
+        return None
 
     def _over_limit(self, pid: int, limits: dict[str, float], cpu_left: float, wall_left: float, run: Run) -> bool:
         cpu, resident = self._measure(pid)
         if cpu > cpu_left:
             run.ended_by, run.detail = "timeout", f"more than {limits['cpu_seconds']:g} s of processor time"
-        elif wall_left + min(_waited(pid), (_LONGEST_WAIT - 1) * limits["wall_seconds"]) < 0:
+        elif wall_left + min(isolate.waited(pid), (_LONGEST_WAIT - 1) * limits["wall_seconds"]) < 0:
             run.ended_by, run.detail = "timeout", f"more than {limits['wall_seconds']:g} s of wall time"
         elif resident > limits["memory_mb"]:
             run.ended_by, run.detail, run.peak_mb = "memory", f"more than {limits['memory_mb']:g} MB of memory", resident
         return bool(run.ended_by)
 
     def _take(self, fd: int, pipes: _Pipes, reports: Reports, run: Run, keep: int) -> bool:
-        """Read what is there; False at the end of the stream."""
+        """Read what is there; False when that was nothing, or at the end of the stream."""
         try:
             data = os.read(fd, 1 << 16)
         except BlockingIOError:
-            return True
+            return False
         if fd == pipes.report:
             if not run.ended_by:  # what it still said between passing a limit and its end does not undo that
                 reports.feed(data, run)
@@ -262,18 +265,6 @@ class Supervisor:
             kept = run.stdout if fd == pipes.stdout else run.stderr
             kept += data[: max(0, keep - len(kept))]
         return bool(data)
-
-    def _drain(self, pipes: _Pipes, reports: Reports, run: Run, keep: int) -> None:
-        for fd in pipes.all():
-            while self._pending(fd) and self._take(fd, pipes, reports, run, keep):
-                pass
-            os.close(fd)
-
-    @staticmethod
-    def _pending(fd: int) -> bool:
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        return bool(poll.poll(0))
 
     def _measure(self, pid: int) -> tuple[float, float]:
         """(processor seconds, resident MB) of everything the program is made of now."""
@@ -310,30 +301,20 @@ def _stdin(task: tasks.Task) -> int:
     return os.open(os.devnull, os.O_RDONLY) if text is None else tasks.memory_file(cast("str", text).encode("utf-8", "surrogateescape"))
 
 
-def _exit_fd(pid: int) -> int:
-    """A descriptor that becomes readable when the process ends; -1 where the kernel, or a filter around all of us, does not give one."""
+def _key_pipe(keys: bytes) -> int:
+    """The end of a pipe from which these keys can be read, once."""
+    reading, writing = os.pipe()
     try:
-        return os.pidfd_open(pid)
-    except (OSError, AttributeError):
-        return -1
+        os.set_blocking(writing, False)
+        os.write(writing, keys)
+    finally:
+        os.close(writing)
+    return reading
 
 
-def _has_ended(pid: int) -> bool:
-    """Whether only its parent, the zygote, still knows of it."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in b"ZX"
-    except OSError:
-        return not os.path.isdir("/proc/self")  # then only the end of its reports tells
-
-
-def _waited(pid: int) -> float:
-    """Seconds that a process was ready to run but had no processor: time the machine took, not the program."""
-    try:
-        with open(f"/proc/{pid}/schedstat", "rb") as file:
-            return int(file.read().split()[1]) / 1e9
-    except (OSError, IndexError):
-        return 0.0
+def _close(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 def oom_kills() -> int:
