@@ -19,7 +19,7 @@ from rrtf.errors import SandboxError, SandboxFailure
 from rrtf.protocols import Isolation, Program
 from rrtf.records import CallTest, Limits
 from rrtf.sandbox import LimitsConfig, PlainConfig, ProcessConfig, SandboxConfig, SandboxRuntime, open_sandbox, package_paths, refuse_reduced
-from rrtf.sandbox.inside import reports, supervise, syscalls, zygote
+from rrtf.sandbox.inside import reports, syscalls, zygote
 from rrtf.sandbox.plain import PlainSandbox
 from rrtf.sandbox.process import ProcessSandbox
 

@@ -13,8 +13,8 @@ import signal
 import sys
 from dataclasses import dataclass
 
-from . import isolate, kernel, landlock, syscalls
-from .isolate import World
+from . import kernel, landlock, syscalls
+from .world import TMP, World
 
 _SLACK_MB = 64
 """Private memory that the interpreter itself has mapped, on top of what the program may use."""
@@ -54,7 +54,7 @@ def beforehand(world: World) -> None:
     """What every program inherits. Raises OSError."""
     os.umask(0o077)
     if world.private_tmp:
-        os.environ["HOME"] = os.environ["TMPDIR"] = isolate.TMP
+        os.environ["HOME"] = os.environ["TMPDIR"] = TMP
     sys.path += world.packages
     _set(_possible({resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _DESCRIPTORS}))
     if sys.platform == "linux":

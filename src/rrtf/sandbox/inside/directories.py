@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import isolate, kernel
-from .isolate import World
+from . import kernel
+from .world import TMP, World
 
 _Mark = tuple[int, ...]
 
@@ -32,14 +32,14 @@ class Directory:
         """An empty directory for the next program. Raises OSError."""
         if not self.world.private_tmp:
             return self._made()
-        if self._mounted and (self._mounted != megabytes or self._mark != _mark() or os.listdir(isolate.TMP)):
-            kernel.unmount(isolate.TMP)
+        if self._mounted and (self._mounted != megabytes or self._mark != _mark() or os.listdir(TMP)):
+            kernel.unmount(TMP)
             self._mounted = 0
         if not self._mounted:
             flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
-            kernel.mount("tmpfs", isolate.TMP, "tmpfs", flags, f"size={megabytes}m,nr_inodes=8192,mode=0777")
+            kernel.mount("tmpfs", TMP, "tmpfs", flags, f"size={megabytes}m,nr_inodes=8192,mode=0777")
             self._mounted, self._mark = megabytes, _mark()
-        return isolate.TMP
+        return TMP
 
     def used(self, path: str) -> None:
         """Remove what the program left at `path`, whatever it did to it."""
@@ -65,8 +65,8 @@ def _mark() -> _Mark:
     """What differs after anything was written, renamed, or given other rights or times. Nobody can set the time of the last change; the rest is for a change
     in the same tick of the clock as the mount.
     """
-    found = os.stat(isolate.TMP)
-    attributes = os.listxattr(isolate.TMP) if sys.platform == "linux" else []
+    found = os.stat(TMP)
+    attributes = os.listxattr(TMP) if sys.platform == "linux" else []
     return (found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_ctime_ns, found.st_mtime_ns, found.st_atime_ns, len(attributes))
 
 

@@ -11,55 +11,15 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from . import kernel, syscalls, view
+from . import kernel, landlock, syscalls, view
+from .world import TMP, World
 
 _FIRST_ID = 1_600_000_000
 """As root, worker processes run under this user id plus their process id: a user that owns nothing, and whose process count is its own."""
 _INSIDE_ID = 1000
 _STANDARD_LIBRARY = os.path.dirname(os.__file__)
-TMP = "/tmp"
-"""Where a program's directory is mounted, in a file system of our own."""
 _SEPARATE = (("ipc namespace", kernel.NEWIPC), ("uts namespace", kernel.NEWUTS), ("network namespace", kernel.NEWNET), ("cgroup namespace", kernel.NEWCGROUP))
-
-
-@dataclass(slots=True)
-class World:
-    """What this worker has, as its supervisor needs to know it."""
-
-    granted: list[str] = field(default_factory=list[str])
-    missing: list[str] = field(default_factory=list[str])
-    program_user: int | None = None
-    """The user each program becomes; None: it stays what the worker is."""
-    private_tmp: bool = False
-    """The temporary directory is ours alone, and a new one can be mounted for each program."""
-    own_pids: bool = False
-    """The worker is the first process of a pid namespace, so that its children may kill every other process they see."""
-    program_pids: bool = False
-    """Each program can get a pid namespace of its own below that."""
-    proc: bool = False
-    network: bool = False
-    seccomp: bool = False
-    packages: list[str] = field(default_factory=list[str])
-    """What programs get appended to their module search path."""
-    no_capabilities: bool = False
-    filter: bytes = b""
-    """The system call filter, where it is the same for every program and so inherited by it; empty where each program needs its own."""
-    allowed: list[str] = field(default_factory=list[str])
-    """The packages that programs may use, by path; without a private file system."""
-    base: str = ""
-    """Without a private file system: the directory in which each program gets one of its own."""
-    landlock: int = 0
-    """The version of Landlock that confines programs; 0 for none."""
-
-    def note(self, name: str, error: str) -> bool:
-        """Record one step; True when it was granted."""
-        if error:
-            self.missing.append(f"{name} ({error})")
-        else:
-            self.granted.append(name)
-        return not error
 
 
 def attempt(step: Callable[[], object]) -> str:
@@ -132,7 +92,7 @@ def _separate(world: World, root: bool, user: int, packages: list[str]) -> None:
         _follow_first_process()
     if has_view:
         _mount_proc(world)
-        world.private_tmp = world.note("private temporary directory of bounded size", attempt(lambda: kernel.mount("tmpfs", "/tmp", "tmpfs", 0, "size=64k")))
+        world.private_tmp = world.note("private temporary directory of bounded size", attempt(lambda: kernel.mount("tmpfs", TMP, "tmpfs", 0, "size=64k")))
     if has_users:
         world.granted.append("unprivileged user")
     else:
@@ -235,10 +195,8 @@ def _last_checks(world: World) -> None:
         import tempfile  # only here: a worker with a /tmp of its own never needs it
 
         world.base = tempfile.mkdtemp(prefix="rrtf-programs-")
-        os.chmod(world.base, 0o711)
+        os.chmod(world.base, 0o711)  # noqa: S103 - programs may be another user, and must reach their own
     if sys.platform == "linux":
-        from . import landlock  # it needs the world
-
         error = attempt(lambda: landlock.try_out(world))
         refused = "TCP, and signals and sockets that lead out" if world.private_tmp else "every file but the interpreter's and its own, TCP"
         world.landlock = landlock.version() if world.note(f"Landlock ({refused})" if not error else "Landlock", error) else 0

@@ -12,7 +12,7 @@ import stat
 import sys
 
 from . import kernel, view
-from .isolate import World
+from .world import World
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _IOCTL = 1, 2, 4, 8, 1 << 14, 1 << 15
 _ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
@@ -94,4 +94,3 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         kernel.landlock_add_rule(ruleset, ctypes.byref(_Beneath(rights, fd)))
     finally:
         os.close(fd)
-

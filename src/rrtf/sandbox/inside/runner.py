@@ -175,9 +175,7 @@ def _run_call(namespace: Namespace, entry_point: str | None, test: Prepared, num
             report(b"V", number, text)
 
 
-def _run_assert(
-    namespace: Namespace, entry_point: str | None, test: Prepared, number: int, report: Report, key_fd: int, pristine: Pristine
-) -> None:
+def _run_assert(namespace: Namespace, entry_point: str | None, test: Prepared, number: int, report: Report, key_fd: int, pristine: Pristine) -> None:
     read = os.read
     failure: BaseException | None = None
     try:

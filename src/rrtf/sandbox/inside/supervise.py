@@ -20,8 +20,8 @@ from typing import cast
 
 from . import isolate, runner, tasks
 from .directories import Directory
-from .isolate import World
 from .reports import MAX_TOTAL, Collected, Reports, Run, end_of, replies_of
+from .world import World
 from .zygote import Ended, Refused, Zygote
 
 _TICK_MS = 10
@@ -160,6 +160,8 @@ class Supervisor:
             run.ended_by, run.detail = "timeout", f"more than {limits['cpu_seconds']:g} s of processor time"
         if not run.ended_by and run.peak_mb > limits["memory_mb"]:  # for a shorter time than lies between two measurements
             run.ended_by, run.detail, run.spiked = "memory", f"more than {limits['memory_mb']:g} MB of memory", True
+        if run.ended_by == "memory" and len(run.replies) == task.stop - task.start:
+            run.spiked = True  # measured after the last test: memory that a test gave back stays with the process
         return run
 
     def _run(self, task: tasks.Task, tmp: str, limits: dict[str, float], cpu_left: float, wall_left: float, room: int) -> Run:
@@ -237,6 +239,7 @@ class Supervisor:
                     pid = found
                     for fd in pipes.all():
                         poll.register(fd, select.POLLIN)
+                        self._take(fd, pipes, reports, run, keep)  # what came before a limit was passed counts
                 next_tick = now + _TICK_MS / 1000
                 if self._over_limit(pid, limits, cpu_left, wall_left - (now - begun), run):
                     return None

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import NoReturn, cast
 
 from . import confine, isolate, runner, tasks
-from .isolate import World
+from .world import World
 
 _BEGIN, _END, _WHICH = b"B", b"E", b"W"
 _ENDED, _REFUSED, _PID = b"E", b"R", b"P"
@@ -190,7 +190,8 @@ def _reap(program: int, world: World) -> bytes:
     reaped: set[int] = set()
     while True:
         # The end of the first process of a pid namespace is the end of everything in it.
-        for member in {program, *([] if world.program_pids else isolate.descendants(os.getpid()))} - reaped:
+        others = set[int]() if world.program_pids else isolate.descendants(os.getpid())
+        for member in {program, *others} - reaped:
             try:
                 os.kill(member, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
