@@ -118,7 +118,7 @@ class Reports:
         if kind == b"S":
             status, classes, error = [*text.split("\n", 2), "", ""][:3]
             run.replies.append({"status": status if status in _STATUSES else "crashed", "value": classes, "error": error})
-        elif self.task.kind == "assert":
+        elif self.task.kind in tasks.WITH_KEYS:
             place = (test - self.task.start) * runner.KEY_BYTES
             if payload != self.keys[place : place + runner.KEY_BYTES]:
                 run.forged = "it claimed the end of a test with a wrong key"

@@ -113,7 +113,16 @@ class Supervisor:
                 break
             start = len(replies)
             stop = min(start + (1 if kind == "io" else _MAX_KEYS), len(tests))
-            task = tasks.Task(cast("str", request["source"]), cast("str | None", request["entry_point"]), kind, tests[start:stop], start, stop)
+            task = tasks.Task(
+                source=cast("str", request["source"]),
+                entry_point=cast("str | None", request["entry_point"]),
+                kind=kind,
+                tests=tests[start:stop],
+                start=start,
+                stop=stop,
+                files=cast("dict[str, str]", request.get("files", {})),
+                module=cast("str", request.get("module", "solution")),
+            )
             run = self._one_process(task, limits, cpu_left, wall_left, MAX_TOTAL - collected.size)
             runs.append(run)
             if run.compile_error:
@@ -192,7 +201,7 @@ class Supervisor:
                 theirs.append(writing)
             report, stdout, stderr = theirs
             theirs += [stdin := _stdin(task), given := tasks.write(task)]
-            keys = os.urandom(runner.KEY_BYTES * (task.stop - task.start)) if task.kind == "assert" else b""
+            keys = os.urandom(runner.KEY_BYTES * (task.stop - task.start)) if task.kind in tasks.WITH_KEYS else b""
             key = [_key_pipe(keys)] if keys else []
             theirs += key
             self.zygote.begin(limits, cpu_left, tmp, [stdin, stdout, stderr, report, given, *key])

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import marshal
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import cast
 
 from .encode import decode
 
 PROGRAM_FILE, TEST_FILE = "program.py", "<test>"
 Prepared = dict[str, object]
+WITH_KEYS = ("assert", "pytest")
+"""Kinds of tests whose end only the program's own process can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,15 @@ class Task:
     source: str
     entry_point: str | None
     kind: str
-    """`call`, `io` or `assert`."""
+    """`call`, `io`, `assert` or `pytest`."""
     tests: list[Prepared]
     """These tests alone: the first is number `start`."""
     start: int
     stop: int
+    files: dict[str, str]
+    """Path -> text of what the program finds in its working directory."""
+    module: str
+    """The name by which pytest files import the program."""
 
 
 def prepare(tests: list[dict[str, str]]) -> list[Prepared]:
@@ -39,7 +45,7 @@ def prepare(tests: list[dict[str, str]]) -> list[Prepared]:
 
 def _prepared(test: dict[str, str]) -> Prepared:
     if "args" in test:
-        return {"args": decode(json.loads(test["args"])), "kwargs": decode(json.loads(test["kwargs"]))}
+        return {**test, "args": decode(json.loads(test["args"])), "kwargs": decode(json.loads(test["kwargs"]))}
     if "code" in test:
         try:
             return {**test, "compiled": compile(test["code"], TEST_FILE, "exec", dont_inherit=True)}
@@ -50,14 +56,14 @@ def _prepared(test: dict[str, str]) -> Prepared:
 
 def write(task: Task) -> int:
     """A descriptor from which `read` gets the task. Raises OSError."""
-    return memory_file(marshal.dumps((task.source, task.entry_point, task.kind, task.tests, task.start, task.stop)))
+    return memory_file(marshal.dumps(tuple(getattr(task, field.name) for field in fields(task))))
 
 
 def read(fd: int) -> Task:
     """The task behind a descriptor, which is closed. Raises OSError."""
     data = os.read(fd, os.fstat(fd).st_size)  # a file gives all at once
     os.close(fd)
-    return Task(*cast("tuple[str, str | None, str, list[Prepared], int, int]", marshal.loads(data)))  # noqa: S302 - written by our own supervisor
+    return Task(*cast("tuple[str, str | None, str, list[Prepared], int, int, dict[str, str], str]", marshal.loads(data)))  # noqa: S302 - written by our own supervisor
 
 
 def memory_file(data: bytes) -> int:
