@@ -57,7 +57,7 @@ class Library:
                 return True
         return False
 
-    def undo(self, files: dict[str, str], nodes: list[str]) -> None:
+    def undo(self, files: dict[str, str], nodes: tuple[str, ...]) -> None:
         """Take back what the program did at its import to what the tests are read from: files, settings, caches, and the ways modules are found."""
         sys.path[:], sys.meta_path[:], sys.path_hooks[:] = self.finders
         sys.path_importer_cache.clear()
@@ -173,7 +173,7 @@ class _Progress:
 
 
 def run(
-    library: Library, files: dict[str, str], nodes: list[str], start: int, program: str, begin: Callable[[int], None], end: Callable[[int, Ending], None]
+    library: Library, files: dict[str, str], nodes: tuple[str, ...], start: int, program: str, begin: Callable[[int], None], end: Callable[[int, Ending], None]
 ) -> None:
     """Run the tests at these nodes, in this order, as numbers from `start` on: `begin` before each, `end` after it. `program`: its file."""
     progress = _Progress({node: start + place for place, node in enumerate(nodes)}, program, begin, end)
