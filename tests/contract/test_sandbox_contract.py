@@ -214,6 +214,11 @@ def test_closing_leaves_nothing_behind_and_is_final(make):
         sandbox.run(call("def f():\n    return 1", "[]"))
 
 
+def test_temporary_files_lie_in_the_programs_own_directory(sandbox):
+    source = "import os, tempfile\ndef f():\n    with tempfile.NamedTemporaryFile() as file:\n        return os.path.dirname(file.name) == os.getcwd()"
+    assert sandbox.run(call(source, "[]")).replies[0].value == "true"
+
+
 def test_truth_and_identity_travel_without_the_value(sandbox):
     source = "class Odd:\n    def __bool__(self): return False\ndef f(x):\n    return [Odd(), object(), True, 1, None, []][x]"
     numbers = range(6)

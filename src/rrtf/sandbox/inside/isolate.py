@@ -195,6 +195,7 @@ def _last_checks(world: World) -> None:
         import tempfile  # only here: a worker with a /tmp of its own never needs it
 
         world.base = tempfile.mkdtemp(prefix="rrtf-programs-")
+        tempfile.tempdir = None  # programs are forks of this process, and find out anew where theirs is
         os.chmod(world.base, 0o711)  # noqa: S103 - programs may be another user, and must reach their own
     if sys.platform == "linux":
         error = attempt(lambda: landlock.try_out(world))
