@@ -205,13 +205,45 @@ def explain(what: str, problem: str | None) -> None:
 @click.argument("problems", type=click.Path(path_type=Path), required=False)
 @click.option("--sandbox", "only_sandbox", is_flag=True, help="Only what is isolated on this machine, and what is not.")
 @click.option("--require", type=click.Choice(["full"]), help="Fail when isolation is reduced.")
-def check(problems: Path | None, only_sandbox: bool, require: str | None) -> None:
-    """Check this machine (engines, sandbox), or a file of PROBLEMS: schema, references, stubs, weak tests."""
+@click.option("--out", type=click.Path(path_type=Path), help="Write what was found, one JSON object per problem; run again, only what is missing is checked.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Write the problems to keep, in our format.")
+@click.option("--workers", type=click.IntRange(1), help="Programs that run at once; one per processor when not given.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of a recipe, such as problems.gate.kill_rate=0.9; may be repeated.")
+def check(problems: Path | None, only_sandbox: bool, require: str | None, **options: Any) -> None:
+    """Check this machine (engines, sandbox), or a file of PROBLEMS: references, stubs, weak, flaky and contradicting tests; which to drop, and why."""
+    if problems is not None:
+        _check_problems(problems, require=require, **options)
+        return
     from rrtf import inspection
 
-    found = inspection.check_problems(problems) if problems is not None else inspection.check_machine(only_sandbox=only_sandbox, require=require)
-    for line in found:
+    for line in inspection.check_machine(only_sandbox=only_sandbox, require=require):
         click.echo(line)
+
+
+def _check_problems(path: Path, *, require: str | None, out: Path | None, keep: Path | None, workers: int | None, overrides: tuple[str, ...]) -> None:
+    from rrtf.errors import DataError, SandboxError
+    from rrtf.formats import read_problems
+    from rrtf.problem_files import check_file, lines
+    from rrtf.recipe import assemble
+
+    settings, problems = assemble({}, overrides), read_problems(path)
+    chosen = {name: value for name, value in {"workers": workers, "require": require}.items() if value is not None}
+    found = check_file(problems, settings.problems.gate, settings.sandbox, settings.how.sandbox.model_copy(update=chosen), out, keep)
+    for line in lines(found, settings.problems.gate, out):
+        click.echo(line)
+    if found.failures:
+        name, reason = next(iter(found.failures.items()))
+        raise SandboxError(
+            f"{len(found.failures)} problems could not be checked, for reasons of ours; the first, {name}: {reason}",
+            why="They are neither to keep nor to drop.",
+            hint="Run the same command again" + (": only they are tried." if out else "."),
+        )
+    if found.dropped and keep is None:
+        raise DataError(
+            f"{len(found.dropped)} of {len(problems)} problems in {path} should be mended or dropped, the first is {found.dropped[0].name}.",
+            why="Their tests would teach the wrong thing.",
+            hint="Mend them, or write the others with --keep FILE.",
+        )
 
 
 @cli.command()

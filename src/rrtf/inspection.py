@@ -12,8 +12,7 @@ from typing import Any, cast
 
 from rrtf import joins
 from rrtf.engine import artifacts, tables
-from rrtf.engine.progress import progress
-from rrtf.errors import DataError, RecipeError, RrtfError, SandboxError
+from rrtf.errors import RecipeError, RrtfError, SandboxError
 from rrtf.joins import Curation, ExamProblem, Graded, Ranking
 from rrtf.records import Problem, Response, Verdict
 
@@ -111,28 +110,6 @@ def check_machine(*, only_sandbox: bool, require: str | None) -> Iterator[str]:
         yield f"student smollm2-135m-instruct: {checkpoints.resolve('smollm2-135m-instruct').kind}"
     except RrtfError as error:
         yield f"student smollm2-135m-instruct: {error}"
-
-
-def check_problems(path: Path) -> Iterator[str]:
-    """Findings about a problem file, one line each, and a closing line. Raises `DataError` when problems should be dropped."""
-    from rrtf.formats import read_problems
-    from rrtf.quality.fitness import check_problems as tried
-    from rrtf.sandbox import SandboxRuntime, open_sandbox
-
-    problems, runtime = read_problems(path), SandboxRuntime()
-    bad: list[str] = []
-    with open_sandbox(runtime=runtime) as box, progress("check", len(problems), "problems") as tick:
-        for problem in problems:
-            findings = tried([problem], box, threads=runtime.count()).findings
-            if findings:
-                bad.append(problem.name)
-            tick(1)
-            yield from map(str, findings)
-    if bad:
-        raise DataError(
-            f"{len(bad)} of {len(problems)} problems in {path} should be mended or dropped, the first is {bad[0]}.", why="Weak tests teach the wrong thing."
-        )
-    yield f"{len(problems)} problems, nothing to mend"
 
 
 def _require_run(directory: Path) -> None:

@@ -120,6 +120,8 @@ def near_statements(problems: Sequence[Problem]) -> Iterator[tuple[Problem, Prob
     """Pairs whose statements are near-duplicates, with their similarity."""
     sets = [shingles(words(problem)) for problem in problems]
     for (one, left), (other, right) in combinations(zip(problems, sets, strict=True), 2):
+        if min(len(left), len(right)) < NEAR * max(len(left), len(right)):
+            continue  # too unequal in length to be alike; this saves most of the work in large sets
         similarity = len(left & right) / len(left | right)
         if similarity >= NEAR:
             yield one, other, similarity

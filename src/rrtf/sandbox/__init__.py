@@ -52,6 +52,8 @@ class _Backend(BaseModel):
     installed here."""
     limits: LimitsConfig = LimitsConfig()
     """What one program may use."""
+    hash_seed: int = Field(default=0, ge=0, le=0xFFFFFFFF)
+    """PYTHONHASHSEED of the programs: the order in which sets of texts are gone through follows from it."""
 
 
 class ProcessConfig(_Backend):
@@ -99,11 +101,11 @@ def open_sandbox(config: ProcessConfig | PlainConfig | None = None, runtime: San
         case ProcessConfig():
             from rrtf.sandbox.process import ProcessSandbox
 
-            sandbox: OpenSandbox = ProcessSandbox(workers=runtime.count(), packages=packages)
+            sandbox: OpenSandbox = ProcessSandbox(workers=runtime.count(), packages=packages, hash_seed=config.hash_seed)
         case PlainConfig():
             from rrtf.sandbox.plain import PlainSandbox
 
-            sandbox = PlainSandbox(workers=runtime.count(), packages=packages)
+            sandbox = PlainSandbox(workers=runtime.count(), packages=packages, hash_seed=config.hash_seed)
     if runtime.require == "full":
         try:
             refuse_reduced(sandbox.isolation())
