@@ -32,6 +32,8 @@ from rrtf.sandbox import SandboxConfig, SandboxRuntime
 _VERSION = 1
 """Of what decides a row beside problem, gate and sandbox: raised when the gate changes its mind about any problem."""
 _SHOWN = 20
+"""Problems to drop that are listed; `--out` has them all."""
+_NAMED = 8
 _LONG = 200
 
 
@@ -204,6 +206,10 @@ def lines(checked: Checked, config: GateConfig, out: Path | None) -> Iterator[st
     yield ""
     yield from _sharpness(rows, config)
     dropped = checked.dropped
+    for words in RULES.values():
+        warned = [row.name for row in rows for finding in row.findings if finding.rule == words and finding.action == "warn"]
+        if warned:
+            yield f"warning: {words}: {', '.join(warned[:_NAMED])}{', ...' if len(warned) > _NAMED else ''} ({len(warned)})"
     for row in dropped[:_SHOWN]:
         grave = next(finding for finding in row.findings if finding.action in ("stop", "drop"))
         text = f"drop {grave}"

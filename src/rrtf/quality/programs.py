@@ -21,6 +21,12 @@ def owner(entry_point: str) -> str | None:
     return name if call and method else None
 
 
+def functions(source: str) -> list[str]:
+    """Names of the functions and classes that a program defines at its top level."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return list(dict.fromkeys(node.name for node in ast.parse(source).body if isinstance(node, kinds)))
+
+
 def arity(source: str, entry_point: str) -> tuple[int, int]:
     """The least and the greatest number of positional arguments of a program's function; (0, -1), which fits nothing, when it defines no such function."""
     body, name, own = ast.parse(source).body, entry_point, owner(entry_point)

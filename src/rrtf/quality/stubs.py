@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from rrtf import values
-from rrtf.quality.programs import arguments, arity, owner
+from rrtf.quality.programs import arguments, arity, functions, owner
 from rrtf.quality.suites import questions
 from rrtf.records import AssertTest, CallTest, IOTest, Problem
 
@@ -39,7 +39,8 @@ def stubs(problem: Problem) -> Iterator[Stub]:
         yield Stub("echo of the input", "import sys\n\nprint(sys.stdin.read())\n")
         return
     if entry_point is None:
-        yield Stub("pass", "pass\n")
+        names = functions(problem.reference or "")
+        yield Stub("pass", "\n\n".join(f"def {name}(*args, **kwargs):\n    pass\n" for name in names) or "pass\n")
         return
     yield Stub("pass", _function(entry_point, "pass"))
     for constant in _constants(problem):
@@ -51,7 +52,7 @@ def stubs(problem: Problem) -> Iterator[Stub]:
 
 
 def _function(entry_point: str, body: str) -> str:
-    start = "from math import inf, nan\n\n\n"
+    start = "from decimal import Decimal\nfrom fractions import Fraction\nfrom math import inf, nan\n\n\n"
     if (name := owner(entry_point)) is not None:
         return f"{start}class {name}:\n    def {entry_point.partition('().')[2]}(self, *args, **kwargs):\n        {body}\n"
     return f"{start}def {entry_point}(*args, **kwargs):\n    {body}\n"

@@ -1,7 +1,7 @@
 """What can be seen of a problem's tests without running anything: calls that are asked twice, and calls that are asked for two different results.
 
 Tests are read as pairs of a question and the expected answer: arguments and result, input and output, or an assertion that compares a call on literals with a
-literal. Whatever else a test asserts says nothing here. Not here: what the tests notice (`rrtf.quality.fitness`).
+literal. Whatever else a test asserts says nothing here, and pytest files are not read. Not here: what the tests notice (`rrtf.quality.fitness`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rrtf import values
-from rrtf.records import AssertTest, CallTest, IOTest, Problem, Test
+from rrtf.records import AssertTest, CallTest, IOTest, Problem, PytestTest, Test
 from rrtf.sandbox import compare
 
 _SHOWN = 80
@@ -42,12 +42,15 @@ def questions(problem: Problem) -> Iterator[Question]:
     for place, test in enumerate(problem.tests):
         match test:
             case CallTest():
-                keywords = "" if test.kwargs == "{}" else f" {test.kwargs}"
-                yield Question(place, test.args + keywords, Raised(test.raises) if test.raises else values.loads(test.expected or "null"))
+                rule = "" if test.match in ("near", "equal") else f" ({test.match})"  # one result may fit two rules that expect different things
+                expected = Raised(test.raises) if test.raises else values.loads(test.expected or "null")
+                yield Question(place, shown(test, len(test.args) + len(test.kwargs) + 1) + rule, expected)
             case IOTest():
                 yield Question(place, repr(test.stdin), "\n".join(line.rstrip() for line in test.stdout.rstrip().splitlines()))
             case AssertTest():
                 yield from (Question(place, asked, expected) for asked, expected in asserted(test.code))
+            case PytestTest():
+                pass  # its file has them all, and says more than calls
 
 
 def asserted(code: str) -> Iterator[tuple[str, object]]:
@@ -103,20 +106,22 @@ def _agree(one: object, other: object) -> bool:
     return compare.same(one, other)
 
 
-def shown(test: Test) -> str:
+def shown(test: Test, length: int = _SHOWN) -> str:
     """What a test asks, cut to a readable length."""
     match test:
         case CallTest():
-            return _cut(test.args if test.kwargs == "{}" else f"{test.args} {test.kwargs}")
+            return _cut(test.args if test.kwargs == "{}" else f"{test.args} {test.kwargs}", length)
         case IOTest():
-            return _cut(repr(test.stdin))
+            return _cut(repr(test.stdin), length)
         case AssertTest():
-            return _cut(" ".join(test.code.split()))
+            return _cut(" ".join(test.code.split()), length)
+        case PytestTest():
+            return _cut(test.node, length)
 
 
 def _shown(question: Question) -> str:
     return question.expected.name if isinstance(question.expected, Raised) else _cut(repr(question.expected))
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+def _cut(text: str, length: int = _SHOWN) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

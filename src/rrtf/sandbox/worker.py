@@ -21,7 +21,7 @@ from typing import cast
 
 from rrtf.errors import SandboxError, SandboxFailure
 from rrtf.protocols import Execution, Isolation, Program, Reply
-from rrtf.records import AssertTest, CallTest, IOTest, Test, TestStatus
+from rrtf.records import AssertTest, CallTest, IOTest, PytestTest, Test, TestStatus
 
 _INSIDE = Path(__file__).parent / "inside"
 # The package is given a name of its own, so that nothing of rrtf is imported in there.
@@ -176,17 +176,23 @@ def _request(program: Program) -> dict[str, object]:
         kind, entry = _test_inside(test)
         tests.append(entry)
     limits = {name: float(value) for name, value in dataclasses.asdict(program.limits).items()}
-    return {"source": program.source, "entry_point": program.entry_point, "kind": kind, "tests": tests, "limits": limits}
+    files = {file.path: file.text for file in program.files}
+    surroundings = {"files": files, "module": program.module} if files or kind == "pytest" else {}
+    return {"source": program.source, "entry_point": program.entry_point, "kind": kind, "tests": tests, "limits": limits, **surroundings}
 
 
 def _test_inside(test: Test) -> tuple[str, dict[str, str]]:
     match test:
+        case CallTest(match="truth" | "is"):
+            return "call", {"args": test.args, "kwargs": test.kwargs, "view": "truth" if test.match == "truth" else "singleton"}
         case CallTest():
             return "call", {"args": test.args, "kwargs": test.kwargs}
         case IOTest():
             return "io", {"stdin": test.stdin}
         case AssertTest():
             return "assert", {"code": test.code}
+        case PytestTest():
+            return "pytest", {"node": test.node}
 
 
 def _execution(reply: dict[str, object], program: Program) -> Execution:

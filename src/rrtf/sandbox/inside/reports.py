@@ -100,7 +100,7 @@ class Reports:
         text = payload.decode("utf-8", "replace")
         if kind == b"R" and not self.ready:
             self.ready = True
-        elif kind == b"F" and not self.ready:
+        elif kind == b"F" and not run.compiled:  # no code of the program's ran before that
             run.failure = text
         elif kind == b"E" and not run.compiled and self.ready:
             run.compile_error = text or "does not compile"
@@ -127,7 +127,7 @@ class Reports:
         if kind == b"S":
             status, classes, error = [*text.split("\n", 2), "", ""][:3]
             run.replies.append({"status": status if status in _STATUSES else "crashed", "value": classes, "error": error})
-        elif self.task.kind == "assert":
+        elif self.task.kind in ("assert", "pytest"):
             place = (test - self.task.start) * runner.KEY_BYTES
             if payload != self.keys[place : place + runner.KEY_BYTES]:
                 run.forged = "it claimed the end of a test with a wrong key"

@@ -98,7 +98,7 @@ class Supervisor:
                 break
             start = len(replies)
             stop = min(start + (1 if kind == "io" else _MAX_KEYS), len(tests))
-            task = runner.Task(cast("str", request["source"]), cast("str | None", request["entry_point"]), kind, tests, start, stop, self.pristine)
+            task = runner.task_of(request, start, stop, self.pristine)
             run = self._one_process(task, limits, cpu_left, wall_left, MAX_TOTAL - collected.size)
             runs.append(run)
             if run.compile_error:
