@@ -69,6 +69,9 @@ SETTINGS = [
 ]
 
 
+QUICK = ["--set", "problems.gate.flaky=off"]
+
+
 def write(folder: Path, rows: list[dict[str, Any]]) -> Path:
     path = folder / "problems.jsonl"
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
@@ -152,22 +155,22 @@ def test_another_look_runs_nothing_and_says_the_same(faults: Path, rrtf: Any, mo
 
 def test_drops_are_a_mistake_of_the_data_unless_the_others_are_kept(rrtf: Any, tmp_path: Path) -> None:
     path = write(tmp_path, FAULTS[:3])
-    ended = rrtf("check", path)
+    ended = rrtf("check", path, *QUICK)
     assert ended.code == 3
     assert "1 of 3 problems in" in ended.err
     assert "--keep FILE" in " ".join(ended.err.split())
-    assert rrtf("check", path, "--keep", tmp_path / "kept.jsonl").code == 0
+    assert rrtf("check", path, "--keep", tmp_path / "kept.jsonl", *QUICK).code == 0
     assert [problem.name for problem in read_problems(tmp_path / "kept.jsonl")] == ["sound", "no-reference"]
-    assert rrtf("check", path, "--set", "problems.gate.reference_fails=warn").code == 0
+    assert rrtf("check", path, "--set", "problems.gate.reference_fails=warn", *QUICK).code == 0
 
 
 def test_a_killed_check_goes_on_where_it_was(rrtf: Any, tmp_path: Path) -> None:
     whole, part = tmp_path / "whole.jsonl", tmp_path / "part.jsonl"
     path = write(tmp_path, [FAULTS[0], FAULTS[1], FAULTS[8]])
-    rrtf("check", path, "--out", whole)
+    rrtf("check", path, "--out", whole, *QUICK)
     lines = whole.read_text().splitlines(keepends=True)
     Path(f"{part}.journal").write_text(lines[1] + lines[0][:40])  # the last line was torn
-    ended = rrtf("check", path, "--out", part)
+    ended = rrtf("check", path, "--out", part, *QUICK)
     assert "3 problems, 1 of them checked before" in ended.out
     assert not Path(f"{part}.journal").exists()
 
@@ -179,14 +182,14 @@ def test_a_killed_check_goes_on_where_it_was(rrtf: Any, tmp_path: Path) -> None:
 
 def test_another_gate_looks_again(rrtf: Any, tmp_path: Path) -> None:
     path, out = write(tmp_path, [FAULTS[0]]), tmp_path / "out.jsonl"
-    rrtf("check", path, "--out", out)
-    assert "1 of them checked before" in rrtf("check", path, "--out", out).out
-    assert "checked before" not in rrtf("check", path, "--out", out, "--set", "problems.gate.mutants=3").out
+    rrtf("check", path, "--out", out, *QUICK)
+    assert "1 of them checked before" in rrtf("check", path, "--out", out, *QUICK).out
+    assert "checked before" not in rrtf("check", path, "--out", out, "--set", "problems.gate.mutants=3", *QUICK).out
 
 
 def test_problems_that_differ_in_their_names_alone_are_checked_once(rrtf: Any, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    rrtf("check", write(tmp_path, [FAULTS[0], {**FAULTS[0], "name": "again"}]), "--out", out)
+    rrtf("check", write(tmp_path, [FAULTS[0], {**FAULTS[0], "name": "again"}]), "--out", out, *QUICK)
     rows = found(tmp_path, "out.jsonl")
     assert [finding["rule"] for finding in rows["again"]["findings"]] == [RULES["near_duplicate"]]
     assert {**rows["again"], "name": "sound", "findings": []} == rows["sound"]
@@ -205,12 +208,12 @@ def test_what_we_could_not_judge_is_neither_kept_nor_dropped(rrtf: Any, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(ProcessSandbox, "run", fails)
-        ended = rrtf("check", write(tmp_path, [FAULTS[0], FAULTS[8]]), "--out", out, "--keep", kept)
+        ended = rrtf("check", write(tmp_path, [FAULTS[0], FAULTS[8]]), "--out", out, "--keep", kept, *QUICK)
     assert ended.code == 5
     assert "1 problems could not be checked" in ended.err
     assert list(found(tmp_path, "out.jsonl")) == ["sound"]
     assert [problem.name for problem in read_problems(kept)] == ["sound"]
-    assert "2 problems, 1 of them checked before" in rrtf("check", tmp_path / "problems.jsonl", "--out", out).out
+    assert "2 problems, 1 of them checked before" in rrtf("check", tmp_path / "problems.jsonl", "--out", out, *QUICK).out
 
 
 def test_an_unknown_key_of_the_gate_is_a_mistake(rrtf: Any, tmp_path: Path) -> None:
