@@ -11,8 +11,10 @@ from rrtf import judging
 from rrtf.answering import reference_response
 from rrtf.benchmarks import open_benchmark
 from rrtf.errors import SandboxError, SandboxFailure
+from rrtf.protocols import Isolation
 from rrtf.sandbox import PlainConfig, SandboxRuntime
-from rrtf.sandbox.harness import JudgingFailure, judge
+from rrtf.sandbox.harness import JudgingFailure
+from rrtf.sandbox.verdicts import without_program
 
 PROBLEMS = open_benchmark("starter", split="train").problems()[:40]
 
@@ -22,6 +24,9 @@ class Failing:
 
     def __init__(self, real: Any, fine: frozenset[str]) -> None:
         self.real, self.fine, self.runs = real, fine, 0
+
+    def isolation(self) -> Isolation:
+        return self.real.isolation()
 
     def run(self, program: Any) -> Any:
         self.runs += 1
@@ -71,6 +76,6 @@ def test_a_machine_that_breaks_down_half_way_is_noticed(monkeypatch: pytest.Monk
 
 def test_answers_without_a_program_do_not_hide_a_broken_machine() -> None:
     failure = JudgingFailure("p", "r", "no more processes", 3)
-    without = judge(PROBLEMS[0], None, Failing(None, frozenset()))
+    without = without_program(PROBLEMS[0], "r", "none")
     with pytest.raises(SandboxError, match="20 programs in a row"):
         list(judging._unless_hopeless(iter([item for _ in range(20) for item in (without, failure)])))

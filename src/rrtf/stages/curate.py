@@ -21,7 +21,7 @@ from rrtf.errors import DataError
 from rrtf.formats import read_problems
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import CURATE, Curation
-from rrtf.judging import Judge, open_judge
+from rrtf.judging import Judge, judge_identity, open_judge
 from rrtf.records import Outcome, Problem
 from rrtf.sandbox import SandboxConfig, SandboxRuntime
 from rrtf.sandbox.harness import JudgingFailure
@@ -55,7 +55,7 @@ def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntim
     identity: Json = {
         "problems": fingerprint([[problem.id, problem.name] for problem in problems]),
         "bad_reference": config.bad_reference,
-        "sandbox": sandbox.model_dump(mode="json"),
+        "sandbox": judge_identity(sandbox),
         "exam": fingerprint(sorted(problem.id for problem in exam)),
     }
     return MapStage(
