@@ -192,41 +192,39 @@ def _temporary() -> sqlite3.Connection:
 def _opened(path: Path) -> sqlite3.Connection:
     """The file, made if need be. Raises `DataError` for one that is not ours, `sqlite3.Error` where it cannot be used."""
     file = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        _claim(file)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _claim(file: sqlite3.Connection) -> None:
-    (application,) = file.execute("PRAGMA application_id").fetchone()
-    (tables,) = file.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application != _APPLICATION and (application or tables):
-        raise DataError("it is a database of something else")
-    (found,) = file.execute("PRAGMA user_version").fetchone()
-    if application == _APPLICATION and found > _FORMAT:
-        raise DataError(f"it was written by a later version of rrtf (format {found}, and this one reads {_FORMAT})")
-    # Readers and a writer do not wait for one another. Where the file system cannot do that, SQLite stays with what it can, and says so if that is nothing.
-    _patiently(file, "PRAGMA journal_mode = WAL")
-    file.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut may lose the last verdicts, and never damages the file
-    if application != _APPLICATION:
-        _patiently(file, "BEGIN IMMEDIATE")
-        for statement in (*_TABLES.split(";"), f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_FORMAT}"):
-            file.execute(statement)
-        file.execute("COMMIT")
-
-
-def _patiently(file: sqlite3.Connection, statement: str) -> None:
-    """SQLite gives up at once, instead of waiting, where several open a new file together."""
     until = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
-            file.execute(statement)
+            _claim(file)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+            # Where several open a new file together, SQLite gives up at once instead of waiting.
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY and time.monotonic() < until:
+                file.rollback()
+                time.sleep(0.02)
+                continue
+            file.close()
+            raise
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+
+def _claim(file: sqlite3.Connection) -> None:
+    file.execute("BEGIN")  # one moment's state: somebody may be making it just now
+    (application,), (found,), (tables,) = (
+        file.execute(query).fetchone() for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+    )
+    file.execute("COMMIT")
+    if application != _APPLICATION and (application or tables):
+        raise DataError("it is a database of something else")
+    if application == _APPLICATION and found > _FORMAT:
+        raise DataError(f"it was written by a later version of rrtf (format {found}, and this one reads {_FORMAT})")
+    # Readers and a writer do not wait for one another. Where the file system cannot do that, SQLite stays with what it can, and says so if that is nothing.
+    file.execute("PRAGMA journal_mode = WAL")
+    file.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut may lose the last verdicts, and never damages the file
+    if application != _APPLICATION:
+        file.execute("BEGIN IMMEDIATE")
+        for statement in (*_TABLES.split(";"), f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_FORMAT}"):
+            file.execute(statement)
+        file.execute("COMMIT")

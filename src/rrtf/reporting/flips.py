@@ -82,7 +82,7 @@ def read(path: Path) -> FlipTest | None:
         data = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
         flips = tuple(Flip(**flip) for flip in cast("list[dict[str, Any]]", data.pop("flips")))
         return FlipTest(**data, flips=flips)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not the result of a flip test ({error}).", hint="Delete it, and judge again with --flips.") from error
