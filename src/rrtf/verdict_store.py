@@ -213,7 +213,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 def _claim(file: sqlite3.Connection) -> None:
     file.execute("BEGIN")  # one moment's state: somebody may be making it just now
     (application,), (found,), (tables,) = (
-        file.execute(query).fetchone() for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+        file.execute(query).fetchone() for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
     )
     file.execute("COMMIT")
     if application != _APPLICATION and (application or tables):
