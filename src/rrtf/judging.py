@@ -35,6 +35,8 @@ Judge = Callable[[Iterable[tuple[Problem, Response]]], Iterator[Verdict | Judgin
 """Judges answers, in no particular order."""
 _HOPELESS = 20
 """So many failures of ours in a row are no hiccups: going on would retry every program in vain and end far from the cause."""
+_WAITING = 64
+"""Answers that wait for an equal one before the rest is read."""
 _LABELS = {"name", "instruction", "prompt", "split", "level", "topic"}
 """Fields of a problem that no verdict depends on. A field that is added later counts until it stands here."""
 
@@ -138,8 +140,8 @@ class _Opened:
 
     def _owed(
         self, answers: Iterable[tuple[Problem, Response]], waiting: dict[str, list[tuple[str, str]]], addresses: dict[tuple[str, str], str]
-    ) -> Iterator[tuple[Problem, Response] | Verdict]:
-        """What must be run, and verdicts on what need not be. Answers equal to one that is running wait for it."""
+    ) -> Iterator[tuple[Problem, Response] | Verdict | None]:
+        """What must be run, and verdicts on what need not be. Answers equal to one that is running wait for it, but not too many."""
         for problem, response in answers:
             self.tally.answers += 1
             (problem_id, asked), response_id = _addresses(problem), response.id
@@ -151,6 +153,8 @@ class _Opened:
             if address in waiting:
                 self.tally.equal += 1
                 waiting[address].append((problem_id, response_id))
+                if len(waiting[address]) % _WAITING == 0:
+                    yield None
             elif (known := self._known(address, problem_id, response_id)) is not None:
                 yield known
             else:

@@ -100,12 +100,13 @@ def judge_many(
 
 
 def judge_all(
-    items: Iterable[tuple[Problem, Response] | Verdict], sandbox: Sandbox, *, threads: int, allow: Callable[[Problem], Allowance]
+    items: Iterable[tuple[Problem, Response] | Verdict | None], sandbox: Sandbox, *, threads: int, allow: Callable[[Problem], Allowance]
 ) -> Iterator[Ruling | Verdict | JudgingFailure]:
     """Judge answers in `threads` threads (as many as the sandbox has workers); yields each as soon as it is known, in no particular order.
 
-    Items are read as they are needed. A verdict among them is passed on as it is, so that who knows some verdicts can say so in turn. `allow` is called from
-    the threads. Time-outs met in company are put off and judged with nothing of ours beside them, a few at a time. Raises `DataError` as `judge` does.
+    Items are read as they are needed. A verdict among them is passed on as it is, so that who knows some verdicts can say so in turn; None asks for something
+    to be finished before the next one is read. `allow` is called from the threads. Time-outs met in company are put off and judged with nothing of ours beside
+    them, a few at a time. Raises `DataError` as `judge` does.
     """
     with ThreadPoolExecutor(threads, thread_name_prefix="judge") as pool:
         waiting: set[Future[Ruling | JudgingFailure | _Owed]] = set()
@@ -131,6 +132,9 @@ def judge_all(
             for item in items:
                 if isinstance(item, Verdict):
                     yield item
+                    continue
+                if item is None:
+                    yield from finished() if waiting else alone()
                     continue
                 waiting.add(pool.submit(_first, *item, sandbox, threads, allow))
                 if len(waiting) >= 4 * threads:
