@@ -15,6 +15,7 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from rrtf.engine.artifacts import Manifest
     from rrtf.recipe import Recipe
+    from rrtf.reporting.flips import FlipTest
 
 _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
@@ -250,27 +251,45 @@ def _check_problems(path: Path, *, require: str | None, out: Path | None, keep: 
 @click.argument("answers", type=click.Path(path_type=Path))
 @click.option("--benchmark", help="humaneval, starter or mbpp:FILE: whose problems ANSWERS belong to.")
 @click.option("--problems", type=click.Path(path_type=Path), help="Or a file of problems in our format.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the verdicts go, one JSON object per answer, in order.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the verdicts go, one JSON object per answer, in order.")
 @click.option(
     "--format", "form", type=click.Choice(["raw", "chat"]), default="raw", show_default=True, help="raw: answers continue the prompt; chat: they stand alone."
 )
 @click.option("--workers", type=click.IntRange(1), help="Programs judged at once; one per processor when not given.")
 @click.option("--require", type=click.Choice(["full"]), help="Refuse to judge with reduced isolation.")
-def judge(answers: Path, benchmark: str | None, problems: Path | None, out: Path, form: Any, **runtime: Any) -> None:
-    """Judge a file of ANSWERS made elsewhere: task_id (or name) and completion, one JSON object a line."""
+@click.option("--cache", metavar="DIR|none", help="Where verdicts are kept to be used again; the user's cache folder when not given.")
+@click.option("--flips", is_flag=True, help="Judge twice, the second time on a busy machine and both times without the cache, and say which outcomes differ.")
+@click.option("--busy", default=8, show_default=True, type=click.IntRange(1), help="With --flips: processes that keep the machine busy.")
+def judge(answers: Path, benchmark: str | None, problems: Path | None, out: Path | None, form: Any, flips: bool, busy: int, **runtime: Any) -> None:
+    """Judge a file of ANSWERS made elsewhere: task_id (or name) and completion, one JSON object a line. With --flips also all answers of a finished RUN."""
+    from rrtf.sandbox import ProcessConfig, SandboxRuntime
+
+    known = SandboxRuntime(**{name: value for name, value in runtime.items() if value is not None})
+    if flips and answers.is_dir():
+        from rrtf.flips import run_flips
+
+        _tell_flips(run_flips(answers, known, busy, _tell))
+        return
     if (benchmark is None) == (problems is None):
         raise click.UsageError("Give either --benchmark or --problems.")
+    if out is None:
+        raise click.UsageError("Give --out, the file that the verdicts go to.")
     from rrtf.answer_files import judge_file
     from rrtf.benchmarks import open_benchmark
     from rrtf.errors import SandboxError
     from rrtf.records import Outcome
-    from rrtf.sandbox import ProcessConfig, SandboxRuntime
 
     chosen = open_benchmark(benchmark or str(problems)).problems()
-    known = {name: value for name, value in runtime.items() if value is not None}
-    found = judge_file(answers, chosen, out, ProcessConfig(), SandboxRuntime(**known), form, lambda line: click.echo(line, err=True))
-    counts = ", ".join(f"{outcome.name} {found.outcomes.get(outcome, 0)}" for outcome in reversed(Outcome))
-    click.echo(f"{found.answers} answers, {found.programs} programs, {found.known} of them judged before: {counts}")
+    if flips:
+        from rrtf.flips import file_flips
+
+        _tell_flips(file_flips(answers, chosen, out, ProcessConfig(), known, form, busy, _tell))
+        return
+    found = judge_file(answers, chosen, out, ProcessConfig(), known, form, _tell)
+    click.echo(found.tally.words())
+    for line in found.tally.limit_words():
+        click.echo(line)
+    click.echo(", ".join(f"{outcome.name} {found.outcomes.get(outcome, 0)}" for outcome in reversed(Outcome)))
     click.echo(found.scores)
     if found.failures:
         name, reason = next(iter(found.failures.items()))
@@ -278,6 +297,24 @@ def judge(answers: Path, benchmark: str | None, problems: Path | None, out: Path
             f"{len(found.failures)} answers could not be judged, for reasons of ours; the first, {name}: {reason}",
             why="They have no verdict and are not in the output.",
             hint="Run the same command again: only they are tried.",
+        )
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _tell_flips(found: FlipTest) -> None:
+    from rrtf.errors import SandboxError
+
+    click.echo(f"{found.table()}\n\n{found.sentence()}")
+    for flip in found.flips:
+        click.echo(f"{flip.answer}: {flip.quiet} ({flip.quiet_cause}), busy {flip.busy} ({flip.busy_cause})")
+    if found.flips or found.failures:
+        raise SandboxError(
+            f"{len(found.flips)} outcomes differ, and {found.failures} answers could not be judged both times.",
+            why="A verdict that depends on the machine's load is none to learn from.",
+            hint="Look at their causes above; a program near its limit of time needs a larger one, and one that asks the clock or random numbers is no answer.",
         )
 
 

@@ -70,6 +70,7 @@ def explain_problem(directory: Path, name: str) -> Iterator[str]:
     problem = _find(directory, name)
     yield f"{problem.name} ({problem.id}), {problem.split}, {len(problem.tests)} tests"
     yield from _indented(problem.prompt or problem.instruction)
+    yield from _limits(directory, problem)
     for row in _of(directory, joins.CURATE, problem.id):
         yield f"curate: {cast('Curation', row).dropped or 'kept'}"
     found: dict[str, Verdict] = {row.response_id: row for row in _of(directory, joins.EXECUTE, problem.id)}
@@ -88,6 +89,28 @@ def explain_problem(directory: Path, name: str) -> Iterator[str]:
         for row in cast("list[Graded]", _of(directory, artefact, problem.id)):
             yield f"{artefact} {row.prompting}/{row.decoding} #{row.response.index}: {_verdict(row.verdict)}"
             yield from _indented(row.response.code or row.response.text)
+
+
+def _limits(directory: Path, problem: Problem) -> Iterator[str]:
+    """What the answers to a problem may use on this machine, and why."""
+    if not (directory / "recipe.toml").is_file():
+        return
+    from rrtf.judging import known_timing
+    from rrtf.recipe import load
+    from rrtf.sandbox.calibration import allowance
+    from rrtf.verdict_store import FILE, folder_of, open_store
+
+    recipe = load(directory / "recipe.toml")
+    folder, timing, said = folder_of(recipe.how.sandbox.cache), None, list[str]()
+    if folder is not None and (folder / FILE).is_file():
+        with open_store(str(folder), said.append) as store:
+            timing = known_timing(problem, recipe.sandbox, store)
+    yield from said
+    limits = allowance(recipe.sandbox.limits, timing).limits
+    why = "its reference was not measured on this machine yet"
+    if timing is not None:
+        why = timing.fault or f"its reference needs {timing.cpu_seconds:.3g} s"
+    yield f"limits: {limits.cpu_seconds:.3g} s of processor time, {limits.wall_seconds:.3g} s of wall time ({why})"
 
 
 def check_machine(*, only_sandbox: bool, require: str | None) -> Iterator[str]:

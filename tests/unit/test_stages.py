@@ -77,7 +77,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
     made = Judge()
 
     @contextmanager
-    def opened(config: object, runtime: object) -> Iterator[Judge]:
+    def opened(config: object, runtime: object, tally: object = None) -> Iterator[Judge]:
         assert (config, runtime) == (BOX, RUNTIME)
         yield made
 

@@ -3,8 +3,8 @@
 Every program runs in the sandbox and is judged like any answer, so users' problems may be as hostile as they like. Problems go through in groups, and within a
 group all programs of a kind are judged at once, over every worker:
 
-1. Each reference and each stub, under the configured limits.
-2. Each reference again, a few times: with another hash seed, another state of `random`, and its tests in another order.
+1. Each reference and each stub, under the limits that answers get.
+2. Each reference again, a few times, unless it ran out of time: with another hash seed, another state of `random`, and its tests in another order.
 3. Faulty copies of each reference that passed. They may loop for ever, so each gets `PATIENCE` times the processor seconds of its reference, and at least
    `LEAST_SECONDS`, where that is less than the limit.
 
@@ -22,7 +22,7 @@ from itertools import chain
 from typing import TypeVar
 
 from rrtf.answering import reference_response
-from rrtf.judging import open_judge
+from rrtf.judging import Tally, open_judge
 from rrtf.quality.mutants import some_mutants
 from rrtf.quality.stubs import stubs
 from rrtf.quality.suites import shown
@@ -34,6 +34,7 @@ PATIENCE = 10.0
 """How many times as long as its reference a faulty copy may take."""
 LEAST_SECONDS = 0.25
 """Processor seconds that every faulty copy gets: fifty times what most references need."""
+_LEAST_WALL = 2.0
 _GROUP = 64
 """Problems of one group: what a kill can cost."""
 _STEADY = {"passed", "wrong", "raised"}
@@ -120,15 +121,18 @@ def _first(seen: dict[str, Fitness], sandbox: SandboxConfig, runtime: SandboxRun
 
 def _again(seen: dict[str, Fitness], sandbox: SandboxConfig, runtime: SandboxRuntime, repeat: int) -> None:
     """Every reference once more, where nothing but luck differs."""
+    limits = sandbox.limits
+    slowest = max((fitness.reference.cpu_seconds for fitness in seen.values() if fitness.sound and fitness.reference), default=0.0)
+    ample = _limited(sandbox, max(limits.cpu_seconds, limits.slow_factor * slowest)).model_copy(update={"hash_seed": repeat})
 
     def programs() -> Iterator[tuple[tuple[Fitness, list[int]], Problem, str]]:
         for fitness in seen.values():
             problem = fitness.problem
-            if fitness.reference is not None and fitness.reference.outcome is not Outcome.COMPILE_ERROR:
+            if fitness.reference is not None and not _late(fitness.reference):
                 order = _order(len(problem.tests), repeat)
                 yield (fitness, order), replace(problem, tests=tuple(problem.tests[place] for place in order)), _reseeded(problem.reference or "", repeat)
 
-    for (fitness, order), found in _judged(programs(), sandbox.model_copy(update={"hash_seed": repeat}), runtime):
+    for (fitness, order), found in _judged(programs(), ample, runtime):
         fitness.programs += 1
         if isinstance(found, JudgingFailure):
             fitness.failures.append(f"the reference with hash seed {repeat}: {found.reason}")
@@ -174,13 +178,22 @@ def _faulty(seen: dict[str, Fitness], sandbox: SandboxConfig, runtime: SandboxRu
     by_limit: dict[float, list[Fitness]] = defaultdict(list)
     for fitness in seen.values():
         if fitness.sound and fitness.reference is not None and effort.mutants:
-            by_limit[_seconds(fitness.reference.cpu_seconds, sandbox.limits.cpu_seconds)].append(fitness)
+            needed = fitness.reference.cpu_seconds
+            by_limit[_seconds(needed, max(sandbox.limits.cpu_seconds, sandbox.limits.slow_factor * needed))].append(fitness)
     tick(len(seen) - sum(map(len, by_limit.values())))
     for seconds, group in sorted(by_limit.items()):
-        limits = sandbox.limits
-        wall = max(limits.wall_seconds * seconds / limits.cpu_seconds, min(limits.wall_seconds, 2.0))
-        small = sandbox.model_copy(update={"limits": limits.model_copy(update={"cpu_seconds": seconds, "wall_seconds": wall})})
-        _mutants(group, small, runtime, effort.mutants, tick)
+        _mutants(group, _limited(sandbox, seconds), runtime, effort.mutants, tick)
+
+
+def _limited(sandbox: SandboxConfig, cpu_seconds: float) -> SandboxConfig:
+    """The sandbox with the same limits for every problem, and wall time in proportion."""
+    limits = sandbox.limits
+    wall = max(limits.wall_seconds * cpu_seconds / limits.cpu_seconds, min(limits.wall_seconds, _LEAST_WALL))
+    return sandbox.model_copy(update={"limits": limits.model_copy(update={"cpu_seconds": cpu_seconds, "wall_seconds": wall, "reference_factor": 0.0})})
+
+
+def _late(verdict: Verdict) -> bool:
+    return "timeout" in verdict.tests or verdict.cause.startswith("before the tests: timeout:")
 
 
 def _mutants(group: Sequence[Fitness], sandbox: SandboxConfig, runtime: SandboxRuntime, most: int, tick: Tick) -> None:
@@ -229,6 +242,6 @@ def _judged(programs: Iterator[tuple[_Key, Problem, str]], sandbox: SandboxConfi
 
     first = next(programs, None)
     if first is not None:
-        with open_judge(sandbox, runtime) as judge:
+        with open_judge(sandbox, runtime, Tally()) as judge:  # many small openings: what each of them ran is not worth a line
             for found in judge(answers(chain([first], programs))):
                 yield keys.pop(found.response_id), found

@@ -20,6 +20,7 @@ from rrtf.errors import DataError
 from rrtf.formats import read_problems
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import CURATE, Curation
+from rrtf.judging import judge_identity
 from rrtf.quality.gate import RULES, GateConfig, Gated, gate
 from rrtf.records import Problem
 from rrtf.sandbox import SandboxConfig, SandboxRuntime
@@ -53,7 +54,7 @@ def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntim
     identity: Json = {
         "problems": fingerprint([[problem.id, problem.name] for problem in problems]),
         "gate": config.gate.model_dump(mode="json"),
-        "sandbox": sandbox.model_dump(mode="json"),
+        "sandbox": judge_identity(sandbox),
         "exam": fingerprint(sorted(problem.id for problem in exam)),
     }
     return MapStage(
