@@ -40,7 +40,9 @@ def test_humaneval_has_its_164_problems_and_every_reference_passes() -> None:
     problems = open_benchmark("humaneval", split="test").problems()
     assert [problem.name for problem in problems] == [f"HumanEval/{number}" for number in range(164)]
     assert len({problem.id for problem in problems}) == 164
-    for problem in problems[:20]:
+    kept = [problem for problem in problems if isinstance(problem.tests[0], AssertTest)]
+    assert [int(problem.name.rpartition("/")[2]) for problem in kept] == [32, 33, 37, 38, 44, 50, 53, 151]
+    for problem in kept:
         (test,) = problem.tests
         assert isinstance(test, AssertTest)
         space: dict[str, Any] = {}
@@ -79,8 +81,8 @@ def test_mbpp_asks_in_the_shape_of_the_other_benchmarks(tmp_path: Path) -> None:
     assert problem.instruction == "Write a function to add two numbers.\n\nassert add(1, 2) == 3"
     assert problem.reference == "def add(a, b = 1):\n  return a + b\n"
     assert problem.tests == (
-        CallTest(args=values.dumps([1, 2]), expected=values.dumps(3)),
-        CallTest(args=values.dumps([(1,)]), expected=values.dumps((1, 2)), kwargs=values.dumps({"b": (2,)})),
+        CallTest(args=values.dumps([1, 2]), expected=values.dumps(3), match="equal"),
+        CallTest(args=values.dumps([(1,)]), expected=values.dumps((1, 2)), kwargs=values.dumps({"b": (2,)}), match="equal"),
     )
     assert (problem.entry_point, problem.split) == ("add", "train")
 
@@ -92,7 +94,7 @@ def test_mbpp_split_follows_its_authors(tmp_path: Path, number: int, split: str)
 
 
 @pytest.mark.parametrize(
-    "line", ["assert add(1, 2)", "assert add(1, 2) == set([3])", "assert abs(add(1, 2) - 3) < 1e-9", "assert add(1, 2) != 4", "assert add(*[1, 2]) == 3"]
+    "line", ["assert add(1, 2) in [3]", "assert int(add(1, 2)) == 3", "assert add(1, 2) == len([3])", "assert add(1, 2) != 4", "assert add(*[1, 2]) == 3"]
 )
 def test_mbpp_asserts_of_another_form_stay_code(tmp_path: Path, line: str) -> None:
     (problem,) = mbpp(tmp_path, {**ROW, "test_list": ["assert add(1, 2) == 3", line]})
@@ -112,7 +114,7 @@ def test_mbpp_sanitized_file(tmp_path: Path) -> None:
     row = {"source_file": "x", "task_id": 20, "prompt": "Add.", "code": ROW["code"], "test_imports": ["import math"], "test_list": ROW["test_list"]}
     path.write_text(json.dumps([row]))
     (problem,) = open_benchmark(f"mbpp:{path}").problems()
-    assert problem.tests[0] == AssertTest("import math\nassert add(1, 2) == 3")
+    assert problem.tests[0] == CallTest(args="[1,2]", expected="3", match="equal")  # what was imported is not needed
     assert problem.instruction.startswith("Add.")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rrtf import formats
 from rrtf.convert import PACKAGE, Kind, convert
 from rrtf.errors import DataError
-from rrtf.records import AssertTest, CallTest
+from rrtf.records import CallTest
 
 HUMANEVAL: dict[str, Any] = {
     "task_id": "Test/0",
@@ -42,7 +42,7 @@ def test_a_humaneval_file_becomes_our_format(tmp_path: Path) -> None:
     assert (done.train, done.test, done.set_aside) == (0, 1, ())
     (problem,) = formats.read_problems(out)
     assert (problem.name, problem.instruction, problem.entry_point, problem.split) == ("Test/0", "Twice n.", "twice", "test")
-    assert problem.tests == (AssertTest(HUMANEVAL["test"] + "\n\ncheck(twice)"),)
+    assert problem.tests == (CallTest(args="[1]", expected="2", match="equal"),)
     assert problem.reference == HUMANEVAL["prompt"] + HUMANEVAL["canonical_solution"]
 
 
@@ -58,7 +58,7 @@ def test_an_mbpp_file_becomes_our_format(tmp_path: Path) -> None:
     assert (done.train, done.test) == (1, 1)
     first = formats.read_problems(out)[0]
     assert (first.name, first.split, first.entry_point) == ("MBPP/601", "train", "twice")
-    assert first.tests == (CallTest(args="[1]", expected="2"), CallTest(args="[0]", expected="0"))
+    assert first.tests == (CallTest(args="[1]", expected="2", match="equal"), CallTest(args="[0]", expected="0", match="equal"))
 
 
 @pytest.mark.parametrize("packed", [False, True])

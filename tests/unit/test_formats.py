@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rrtf import formats, values
+from rrtf import formats, rows, values
 from rrtf.errors import DataError
-from rrtf.records import AssertTest, CallTest, IOTest, Problem
+from rrtf.records import AssertTest, CallTest, File, IOTest, Problem, PytestTest
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,6 +125,47 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
     "nesting without end in a value": (
         having({"args": [json.loads("[" * 250 + "]" * 250)], "expected": 1}),
         "line 1, field tests.0.args: it is not plain data (nested",
+    ),
+    "a rule that does not exist": (having({"args": [], "expected": 1, "match": "same"}), "line 1, field tests.0.match: input should be 'near', 'equal'"),
+    "a rule for an exception": (having({"args": [], "raises": "ValueError", "match": "equal"}), "line 1, field tests.0.match: it says how a result compares"),
+    "a tolerance without a rule": (having({"args": [], "expected": 1, "tolerance": 0.1}), "line 1, field tests.0.tolerance: it says nothing with match 'near'"),
+    "a rule without its tolerance": (having({"args": [], "expected": 1, "match": "within"}), "line 1, field tests.0.tolerance: match 'within' needs it"),
+    "a tolerance of nothing": (
+        having({"args": [], "expected": 1, "match": "within", "tolerance": 0}),
+        "line 1, field tests.0.tolerance: input should be greater than 0",
+    ),
+    "a difference of texts": (
+        having({"args": [], "expected": "a", "match": "within", "tolerance": 1}),
+        "line 1, field tests.0.expected: with match 'within' it must be a number",
+    ),
+    "the truth of a number": (having({"args": [], "expected": 1, "match": "truth"}), "line 1, field tests.0.expected: with match 'truth' it must be true or"),
+    "the identity of a number": (having({"args": [], "expected": 1, "match": "is"}), "line 1, field tests.0.expected: with match 'is' it must be true or"),
+    "a tolerance for lines": (
+        having({"stdin": "", "stdout": "", "tolerance": 1}),
+        "line 1, field tests.0.tolerance: it says nothing with match 'lines', only with 'tokens'",
+    ),
+    "a rule of another kind": (having({"stdin": "", "stdout": "", "match": "near"}), "line 1, field tests.0.match: input should be 'lines', 'exact'"),
+    "a node without its file": (having({"node": "test_a.py::test_b"}), "line 1, field tests.0.node: there is no 'test_a.py' among `files`"),
+    "a node that is no function": (having({"node": "test_a.py"}), "line 1, field tests.0.node: 'test_a.py' is not a file and a test function"),
+    "a node with parameters": (having({"node": "test_a.py::test_b[1]"}), "line 1, field tests.0.node: 'test_a.py::test_b[1]' is not a file"),
+    "a node in no Python file": (
+        having({"node": "a.txt::test_b"}) | {"files": [{"path": "a.txt", "text": ""}]},
+        "line 1, field tests.0.node: 'a.txt' is no Python file",
+    ),
+    "a file where the program goes": (
+        having({"node": "solution.py::test_b"}) | {"files": [{"path": "solution.py", "text": ""}]},
+        "line 1, field files: solution.py is where the program goes",
+    ),
+    "a path upwards": (with_(files=[{"path": "a/../../b", "text": ""}]), "line 1, field files.0.path: 'a/../../b' is not a plain relative path"),
+    "a path from the root": (with_(files=[{"path": "/etc/passwd", "text": ""}]), "line 1, field files.0.path: '/etc/passwd' is not a plain relative path"),
+    "a path twice": (with_(files=[{"path": "a", "text": ""}, {"path": "a", "text": "x"}]), "line 1, field files.0.path: 'a' stands in the way"),
+    "a file for a folder": (with_(files=[{"path": "a", "text": ""}, {"path": "a/b", "text": "x"}]), "line 1, field files.0.path: 'a' stands in the way"),
+    "a file without text": (with_(files=[{"path": "a"}]), "line 1, field files.0.text: it is missing"),
+    "a module that is no name": (with_(module="a.b"), "line 1, field module: 'a.b' is not a Python name"),
+    "half a method": (with_(entry_point="Solution().class"), "line 1, field entry_point: 'Solution().class' is not a Python name, nor a method"),
+    "a method of a program that prints": (
+        having({"stdin": "", "stdout": ""}) | {"entry_point": "Solution().run"},
+        "line 1, field entry_point: only `args` and `code` tests can call a method",
     ),
     "stdout missing": (having({"stdin": "1"}), "line 1, field tests.0.stdout: it is missing"),
     "a test that does not parse": (having({"code": "assert f(1) = 2"}), "line 1, field tests.0.code: it is not valid Python"),
@@ -279,9 +320,20 @@ CALLS = st.builds(
     st.dictionaries(NAME, PLAIN, max_size=2),
     st.sampled_from(["", "ValueError"]),
 )
+RULES = (
+    st.builds(lambda expected, match: CallTest(args="[]", expected=expected, match=match), st.sampled_from(["true", "false"]), st.sampled_from(["is", "truth"]))
+    | st.builds(lambda number: CallTest(args="[]", expected="0.5", match="within", tolerance=number), st.floats(min_value=1e-12, max_value=1e9))
+    | st.builds(lambda expected: CallTest(args="[]", expected=values.dumps(expected), match="equal"), PLAIN)
+)
+PRINTED = (
+    st.builds(IOTest, TEXT, TEXT)
+    | st.builds(IOTest, TEXT, TEXT, st.just("exact"))
+    | st.builds(IOTest, TEXT, TEXT, st.just("tokens"), st.none() | st.floats(min_value=0, max_value=9))
+)
 TESTS = (
-    st.lists(CALLS, min_size=1, max_size=3)
-    | st.lists(st.builds(IOTest, TEXT, TEXT), min_size=1, max_size=3)
+    st.lists(CALLS | RULES, min_size=1, max_size=3)
+    | st.lists(PRINTED, min_size=1, max_size=3)
+    | st.lists(st.builds(PytestTest, st.sampled_from(["test_a.py::test_b", "d/test_c.py::TestD::test_e"])), min_size=1, max_size=3)
     | st.lists(st.builds(AssertTest, st.sampled_from(["assert f(1) == 2", "", "x = 'ä'"])), min_size=1, max_size=3)
 ).map(tuple)
 PROBLEMS = st.lists(
@@ -296,6 +348,8 @@ PROBLEMS = st.lists(
         split=st.sampled_from(["train", "test"]),
         level=TEXT,
         topic=TEXT,
+        files=TEXT.map(lambda text: (File("test_a.py", text), File("d/test_c.py", ""), File("data/ä b.txt", text))),
+        module=NAME,
     ),
     min_size=1,
     max_size=4,
@@ -311,7 +365,7 @@ def test_what_is_written_is_read_back_equal(tmp_path: Path, problems: list[Probl
     assert formats.write_problems(path, problems) == len(problems)
     assert formats.read_problems(path) == problems
     for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
-        jsonschema.validate(json.loads(line), formats.json_schema()["problem"])
+        jsonschema.validate(json.loads(line), rows.json_schema()["problem"])
 
 
 @AGAIN
@@ -363,7 +417,7 @@ def test_nothing_half_written_is_left_when_writing_fails(tmp_path: Path) -> None
 
 
 def test_the_checked_in_schemas_are_those_of_the_code() -> None:
-    for name, schema in formats.json_schema().items():
+    for name, schema in rows.json_schema().items():
         held = json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_text(encoding="utf-8"))
         assert held == schema, f"write docs/schema/{name}.json anew with: rrtf schema"
 
@@ -391,3 +445,23 @@ def test_problem_json_leaves_out_what_is_default(tmp_path: Path) -> None:
         "split": "test",
         "tests": GOOD["tests"],
     }
+
+
+def test_methods_pytest_files_and_rules_are_read(tmp_path: Path) -> None:
+    method, suite, printed = formats.read_problems(
+        written(
+            tmp_path,
+            with_(entry_point="Solution().twoSum"),
+            {"name": "b", "instruction": "x", "tests": [{"node": "test_a.py::test_b"}], "files": [{"path": "test_a.py", "text": "x"}], "module": "mine"},
+            {"name": "c", "instruction": "x", "tests": [{"stdin": "", "stdout": "1", "match": "tokens", "tolerance": 0}]},
+        )
+    )
+    assert (method.entry_point, method.defines) == ("Solution().twoSum", "Solution")
+    assert (suite.tests, suite.files, suite.module) == ((PytestTest("test_a.py::test_b"),), (File("test_a.py", "x"),), "mine")
+    assert printed.tests == (IOTest("", "1", "tokens", 0.0),)
+
+
+def test_files_change_a_problems_id_and_their_absence_does_not(tmp_path: Path) -> None:
+    (problem,) = formats.read_problems(written(tmp_path, GOOD))
+    assert problem.id == "p-4bce09674f557f47"  # as it was before there were files, rules and modules
+    assert len({problem.id, dataclasses.replace(problem, files=(File("a", ""),)).id, dataclasses.replace(problem, module="m").id}) == 3

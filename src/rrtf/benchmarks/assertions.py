@@ -65,6 +65,8 @@ def _suite(module: ast.Module, entry_point: str) -> list[CallTest]:
     functions = [node for node in module.body if isinstance(node, ast.FunctionDef)]
     if not functions:
         return _tests(module.body, entry_point)
+    if len(functions) > 1:
+        raise NotConstant("helper functions")
     check = functions[0]
     others = [node for node in module.body if node is not check]
     calls = [node for node in others if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
@@ -73,8 +75,8 @@ def _suite(module: ast.Module, entry_point: str) -> list[CallTest]:
             pass
         case _:
             raise NotConstant("a function that takes something else than the entry point")
-    if len(functions) > 1 or check.decorator_list or len(calls) != 1 or others[-1:] != calls or check.name in (entry_point, candidate):
-        raise NotConstant("helper functions")
+    if check.decorator_list or len(calls) != 1 or others[-1:] != calls or check.name in (entry_point, candidate):
+        raise NotConstant("a function that is not called once, at the end")
     match calls[0].value:
         case ast.Call(func=ast.Name(id=name), args=[given], keywords=[]) if name == check.name and ast.unparse(given) in (entry_point, "candidate"):
             pass

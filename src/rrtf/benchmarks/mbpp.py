@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import cast
 
 from rrtf.benchmarks.assertions import Kept, rewritten
+from rrtf.benchmarks.release_rows import documented
 from rrtf.errors import DataError
 from rrtf.extraction.syntax import binds, first_line, functions, loaded, parse, unbound
 from rrtf.records import AssertTest, Problem, Test
@@ -140,12 +141,7 @@ def _context(module: ast.Module, code: str, tests: str, entry_point: str) -> str
 def _prompt(module: ast.Module, entry_point: str, words: str, example: str) -> str:
     function = functions(module, entry_point)[-1]
     returns = f" -> {ast.unparse(function.returns)}" if function.returns else ""
-    lines = [line.rstrip() for line in f"{words}\n\n{example}".split("\n")]
-    text = "\n".join(f"    {line}" if line else "" for line in lines).strip()
-    mark = "r" if "\\" in text else ""
-    if '"""' in text or text.endswith(("\\", '"')):
-        text, mark = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') + "\n    ", ""
-    return f'def {entry_point}({ast.unparse(function.args)}){returns}:\n    {mark}"""{text}\n    """\n'
+    return documented(f"def {entry_point}({ast.unparse(function.args)}){returns}:", f"{words}\n\n{example}") or ""
 
 
 def _tests(asserts: list[str], setup: str, entry_point: str) -> tuple[Test, ...]:
