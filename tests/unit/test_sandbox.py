@@ -19,7 +19,7 @@ from rrtf.errors import SandboxError, SandboxFailure
 from rrtf.protocols import Isolation, Program
 from rrtf.records import CallTest, Limits
 from rrtf.sandbox import LimitsConfig, PlainConfig, ProcessConfig, SandboxConfig, SandboxRuntime, open_sandbox, package_paths, refuse_reduced
-from rrtf.sandbox.inside import reports, supervise, syscalls
+from rrtf.sandbox.inside import reports, syscalls, zygote
 from rrtf.sandbox.plain import PlainSandbox
 from rrtf.sandbox.process import ProcessSandbox
 
@@ -113,7 +113,7 @@ def test_no_descriptor_for_a_process_is_no_failure(monkeypatch):
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(os, "pidfd_open", refused)
-    assert supervise._exit_fd(os.getpid()) == -1
+    assert zygote.exit_descriptor(os.getpid()) == -1
 
 
 def test_replies_beyond_the_room_for_them_become_short():

@@ -6,15 +6,14 @@ it reads a one-time key from a pipe *after* they did and sends it back. That pro
 exceptions, `os._exit`, printed claims and look-alike objects. It does not defeat a program that finds the pipe among its descriptors, or our frames, and speaks
 this protocol by itself. The same goes for pytest files (`suite`): a test's key is read after its last parameter was torn down.
 
-Reports are frames: kind (one byte), number of the test, length, payload. Kinds: `R` ready, `F` our failure before the program began, `C` compiled, `E` compile
-error, `L` loaded, `N` not loaded, `B` test begins, `V` test finished (payload: value, or key), `S` test ended otherwise (payload: status, exception classes as
-JSON, text). Not here: pytest (`suite`), isolation (`confine`), limits and judgement of what is reported (`supervise`).
+Reports are frames: kind (one byte), number of the test, length, payload. First, and once, one of `F` our failure before the program began, `E` compile error,
+`L` loaded, `N` not loaded; then for each test `V` finished (payload: value, or key) or `S` ended otherwise (payload: status, exception classes as JSON, text).
+Not here: pytest (`suite`), isolation (`confine`), limits and judgement of what is reported (`supervise`).
 """
 
 from __future__ import annotations
 
 import builtins
-import contextlib
 import importlib.util
 import json
 import os
@@ -23,22 +22,23 @@ import struct
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NoReturn, cast
 
 from . import honesty, suite
-from .encode import Json, NotPlain, decode, encode
+from .encode import Json, NotPlain, encode
+from .tasks import PROGRAM_FILE, TEST_FILE, Prepared, Task
 
 # The functions below keep these, whatever a program does to the modules of those names.
 __builtins__ = dict(vars(builtins))
-_loads, _dumps, _modules, _Module = json.loads, json.dumps, sys.modules, types.ModuleType
+_dumps, _canonical = json.dumps, json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_modules, _Module = sys.modules, types.ModuleType
 _contents_of_module = cast("Callable[[types.ModuleType], dict[str, object]]", vars(types.ModuleType)["__dict__"].__get__)
 
 HEADER = struct.Struct("=cII")
 KEY_BYTES = 16
 MAX_VALUE = 4 << 20
 """Largest encoded value of one test, in bytes."""
-PROGRAM_FILE, TEST_FILE = "program.py", "<test>"
 
 honest_classes = honesty.honest_classes
 Report = Callable[..., None]
@@ -53,39 +53,6 @@ class Pristine:
     """Modules by name, each with its contents."""
     honest: dict[int, tuple[type, Namespace]]
     """Classes by their ids (a class can lie about its hash), each with its own methods of those that `honesty` names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One process's share of the work: the program and the tests from `start` to `stop`."""
-
-    source: str
-    entry_point: str | None
-    kind: str
-    """`call`, `io`, `assert` or `pytest`."""
-    tests: list[dict[str, str]]
-    start: int
-    stop: int
-    pristine: Pristine
-    files: dict[str, str] = field(default_factory=dict[str, str])
-    """Path -> text of what the program finds in its working directory."""
-    module: str = "solution"
-    """The name by which pytest files import the program."""
-
-
-def task_of(request: dict[str, object], start: int, stop: int, pristine: Pristine) -> Task:
-    """That share of what was asked for."""
-    return Task(
-        source=cast("str", request["source"]),
-        entry_point=cast("str | None", request["entry_point"]),
-        kind=cast("str", request["kind"]),
-        tests=cast("list[dict[str, str]]", request["tests"]),
-        start=start,
-        stop=stop,
-        pristine=pristine,
-        files=cast("dict[str, str]", request.get("files", {})),
-        module=cast("str", request.get("module", "solution")),
-    )
 
 
 def reporter(fd: int) -> Report:
@@ -115,38 +82,56 @@ def describe(error: BaseException) -> tuple[str, str]:
     return _dumps(names[:20]), " ".join(text.split())[:400].encode("utf-8", "replace").decode()
 
 
-def run(task: Task, report: Report, key_fd: int) -> NoReturn:
+_PROGRAM, _MAIN = types.ModuleType("program"), types.ModuleType("__main__")
+
+
+def prepare() -> None:
+    """What is the same for every program, done once in the process that they are forks of."""
+    for module in (_PROGRAM, _MAIN):
+        module.__dict__.update(__builtins__=builtins, __file__=PROGRAM_FILE)
+    sys.modules[_PROGRAM.__name__] = _PROGRAM
+    sys.argv[:] = [PROGRAM_FILE]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.register_at_fork(after_in_child=_reseed)
+
+
+def _reseed() -> None:
+    """As `random` does by itself (`server` keeps it from that): the processes a program starts begin with chances of their own, the program does not."""
+    if _begun:
+        sys.modules["random"].seed()  # type: ignore[attr-defined]
+
+
+_begun: list[bool] = []
+
+
+def run(task: Task, pristine: Pristine, report: Report, key_fd: int) -> NoReturn:
     """Run the task in this process, which does not return."""
     leave = os._exit
-    library = _prepare(task, report)
+    _begun.append(True)
+    library = _surroundings(task, report) if task.files or task.kind == "pytest" else None
     code = _compile(task, report)
     if code is None:
         leave(0)
-    module = _module(task)
-    sys.modules[module.__name__] = module
-    sys.argv[:] = [PROGRAM_FILE]
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    report(b"C")
     if task.kind == "io":
+        sys.modules[_MAIN.__name__] = _MAIN
         report(b"L")
-        report(b"B", task.start)
-        _run_main(code, module.__dict__, task.start, report)
+        _run_main(code, _MAIN.__dict__, task.start, report)
     else:
-        tests = tuple([_compile_test(test) for test in task.tests[task.start : task.stop]])  # before the program can change them
-        loaded = _load(code, module.__dict__, task, report)
+        module = _PROGRAM if task.kind != "pytest" else _importable(task)
+        namespace, tests = module.__dict__, tuple(task.tests)
+        loaded = _load(code, namespace, task, report)
         if loaded and library is not None:
-            _run_suite(task, library, report, key_fd)
-        for number in range(task.start, task.stop) if loaded and library is None else ():
-            report(b"B", number)
+            _run_suite(task, library, report, key_fd, pristine)
+        for number, test in enumerate(tests, task.start) if loaded and library is None else ():
             if task.kind == "call":
-                _run_call(module.__dict__, task, number, report)
+                _run_call(namespace, task.entry_point, test, number, report)
             else:
-                _run_assert(module.__dict__, task, tests[number - task.start], number, report, key_fd)
+                _run_assert(namespace, task.entry_point, test, number, report, key_fd, pristine)
     _flush()
     leave(0)
 
 
-def _prepare(task: Task, report: Report) -> suite.Library | None:
+def _surroundings(task: Task, report: Report) -> suite.Library | None:
     """Lay out the files, and for pytest files import pytest: both before the program, whose doing a failure therefore cannot be."""
     try:
         for path, text in task.files.items():
@@ -161,17 +146,17 @@ def _prepare(task: Task, report: Report) -> suite.Library | None:
         os._exit(70)
 
 
-def _module(task: Task) -> types.ModuleType:
-    """What the program's names live in. For pytest files a module that they can import, reload and read the source of."""
-    if task.kind == "pytest":
-        path = _program_path(task)
-        with contextlib.suppress(OSError), open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+def _importable(task: Task) -> types.ModuleType:
+    """A module that pytest files can import, reload and read the source of."""
+    path = _program_path(task)
+    try:
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.write(task.source)
-        spec = importlib.util.spec_from_file_location(task.module, path)
-        if spec is not None:
-            return importlib.util.module_from_spec(spec)
-    module = types.ModuleType({"io": "__main__", "pytest": task.module}.get(task.kind, "program"))
-    module.__dict__.update(__builtins__=builtins, __file__=PROGRAM_FILE)
+    except OSError:
+        pass  # no room: what reads it then finds nothing
+    spec = importlib.util.spec_from_file_location(task.module, path)
+    module = importlib.util.module_from_spec(spec) if spec is not None else types.ModuleType(task.module)
+    sys.modules[module.__name__] = module
     return module
 
 
@@ -185,14 +170,6 @@ def _compile(task: Task, report: Report) -> types.CodeType | None:
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         place = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
         report(b"E", 0, (describe(error)[1] + place).encode())
-        return None
-
-
-def _compile_test(test: dict[str, str]) -> types.CodeType | None:
-    """The code of an assert-style test; None when there is none, or it does not compile here, which is then said where it is to run."""
-    try:
-        return compile(test["code"], TEST_FILE, "exec", dont_inherit=True) if "code" in test else None
-    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
         return None
 
 
@@ -224,7 +201,7 @@ def _entry(namespace: Namespace, entry_point: str) -> object:
     return getattr(cast("Callable[[], object]", namespace[name])(), method) if dotted else namespace[name]
 
 
-def _viewed(value: object, view: str) -> Json:
+def _viewed(value: object, view: object) -> Json:
     """What the comparison outside gets to see: the whole value, its truth, or whether it is None, True or False itself."""
     if view == "truth":
         return bool(value)
@@ -233,17 +210,15 @@ def _viewed(value: object, view: str) -> Json:
     return encode(value)
 
 
-def _run_call(namespace: Namespace, task: Task, number: int, report: Report) -> None:
-    test = task.tests[number]
-    arguments = cast("list[object]", decode(_loads(test["args"])))
-    keywords = cast("dict[str, object]", decode(_loads(test["kwargs"])))
+def _run_call(namespace: Namespace, entry_point: str | None, test: Prepared, number: int, report: Report) -> None:
+    arguments, keywords = cast("list[object]", test["args"]), cast("dict[str, object]", test["kwargs"])
     try:
-        value = cast("Callable[..., object]", _entry(namespace, cast("str", task.entry_point)))(*arguments, **keywords)
+        value = cast("Callable[..., object]", _entry(namespace, cast("str", entry_point)))(*arguments, **keywords)
     except BaseException as error:
         _raised(report, number, error)
         return
     try:
-        text = _dumps(_viewed(value, test.get("view", "")), sort_keys=True, separators=(",", ":")).encode()
+        text = _canonical(_viewed(value, test.get("view"))).encode()
     except (NotPlain, RecursionError) as error:
         _ended(report, number, "wrong", "[]", f"returned {str(error) or 'a value that is nested too deep'}")
     except MemoryError as error:
@@ -257,11 +232,12 @@ def _run_call(namespace: Namespace, task: Task, number: int, report: Report) -> 
             report(b"V", number, text)
 
 
-def _run_assert(namespace: Namespace, task: Task, test: types.CodeType | None, number: int, report: Report, key_fd: int) -> None:
+def _run_assert(namespace: Namespace, entry_point: str | None, test: Prepared, number: int, report: Report, key_fd: int, pristine: Pristine) -> None:
     read = os.read
     failure: BaseException | None = None
     try:
-        exec(test or compile(task.tests[number]["code"], TEST_FILE, "exec", dont_inherit=True), _test_names(namespace, task))
+        code = cast("types.CodeType | None", test.get("compiled")) or compile(cast("str", test["code"]), TEST_FILE, "exec", dont_inherit=True)
+        exec(code, _test_names(namespace, entry_point, pristine))
     except BaseException as error:  # whatever the program raises is data
         failure = error
     key = read(key_fd, KEY_BYTES)  # there is one for each test, so it is taken in any case
@@ -272,12 +248,11 @@ def _run_assert(namespace: Namespace, task: Task, test: types.CodeType | None, n
         _raised(report, number, failure, status="wrong" if wrong else "raised")
 
 
-def _run_suite(task: Task, library: suite.Library, report: Report, key_fd: int) -> None:
+def _run_suite(task: Task, library: suite.Library, report: Report, key_fd: int, pristine: Pristine) -> None:
     read = os.read
 
     def begin(number: int) -> None:
-        _restore(task)
-        report(b"B", number)
+        _restore(pristine)
 
     def end(number: int, ending: suite.Ending) -> None:
         key = read(key_fd, KEY_BYTES)
@@ -288,31 +263,30 @@ def _run_suite(task: Task, library: suite.Library, report: Report, key_fd: int) 
         else:
             _ended(report, number, ending.status, "[]", ending.text)
 
-    _restore(task)
-    nodes = [test["node"] for test in task.tests[task.start : task.stop]]
+    _restore(pristine)
+    nodes = [cast("str", test["node"]) for test in task.tests]
     suite.run(library, nodes, task.start, _program_path(task), begin, end)
 
 
-def _restore(task: Task) -> None:
+def _restore(pristine: Pristine) -> None:
     """What assertions lean on, as it was before the program."""
     sys.settrace(None)
     sys.setprofile(None)
-    for name, (module, contents) in task.pristine.modules.items():
+    for name, (module, contents) in pristine.modules.items():
         object.__setattr__(module, "__class__", _Module)  # a class of the program's may answer for the module with properties
         _modules[name] = module
         _contents_of_module(module).update(contents)
 
 
-def _test_names(namespace: Namespace, task: Task) -> Namespace:
+def _test_names(namespace: Namespace, entry: str | None, pristine: Pristine) -> Namespace:
     """The names that assertions see: the program's, but builtins and well-known modules as they were before it ran."""
-    _restore(task)
-    genuine = task.pristine.modules["builtins"][1]
+    _restore(pristine)
+    genuine = pristine.modules["builtins"][1]
     names: Namespace = {name: value for name, value in namespace.items() if name not in genuine}
     names["__builtins__"] = dict(genuine)
     names["__name__"] = "test"
-    entry = task.entry_point
     if entry is not None:
-        names["candidate" if "." in entry else entry] = honesty.guarded(_entry(namespace, entry), task.pristine.honest)
+        names["candidate" if "." in entry else entry] = honesty.guarded(_entry(namespace, entry), pristine.honest)
     return names
 
 
@@ -351,6 +325,8 @@ def _run_main(code: types.CodeType, namespace: Namespace, number: int, report: R
 
 
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BaseException):  # the program may have replaced or closed it
-            stream.flush()
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except BaseException:  # noqa: S112 - the program may have replaced or closed it
+            continue
