@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import user_files
 
 from rrtf import problem_files
 from rrtf.formats import read_problems
@@ -220,3 +221,29 @@ def test_an_unknown_key_of_the_gate_is_a_mistake(rrtf: Any, tmp_path: Path) -> N
     ended = rrtf("check", write(tmp_path, FAULTS[:1]), "--set", "problems.gate.kill_rat=0.5")
     assert ended.code == 2
     assert "problems.gate.kill_rate" in ended.err
+
+
+def test_the_pipeline_drops_what_the_check_drops_and_counts_it(rrtf: Any, tmp_path: Path) -> None:
+    chosen = [fault for fault in FAULTS if fault["name"] != "slow"]
+    write(tmp_path, [*chosen, user_files.problem(6)])
+    recipe = user_files.recipe(tmp_path, source='[problems]\nsource = "problems.jsonl"\n[problems.gate]\nreference_fails = "drop"\nmutants = 10')
+    assert json.loads(rrtf("curate", recipe).out.removeprefix("curate: ")) == {
+        "kept": 6,
+        "kept, but it has few tests": 1,
+        "kept, but it is nearly another problem": 1,
+        "kept, but its tests miss small faults": 1,
+        "kept, but no reference": 1,
+        "kept, but tests ask the same twice": 1,
+        "a program that does nothing passes": 1,
+        "its reference fails": 2,
+        "its tests do not say the same every time": 1,
+    }
+    shown = [json.loads(line) for line in rrtf("show", tmp_path / "run", "curate").out.splitlines()]
+    dropped = {row["problem"]["name"]: row["dropped"] for row in shown if row["dropped"]}
+    assert dropped["stub"] == "a program that does nothing passes: echo of argument 1"
+    assert dropped["contradicting"].startswith("its reference fails: test 2: returned -2, expected -1")
+    weak = next(row for row in shown if row["problem"]["name"] == "weak")
+    assert [finding.split(":")[0] for finding in weak["findings"]] == ["its tests miss small faults"]
+    checked = rrtf("check", tmp_path / "problems.jsonl", "--out", tmp_path / "out.jsonl", "--set", "problems.gate.mutants=10")
+    assert checked.code == 3
+    assert {name for name, row in found(tmp_path, "out.jsonl").items() if not row["keep"]} == set(dropped)

@@ -64,7 +64,7 @@ class _Backend(BaseModel):
     limits: LimitsConfig = LimitsConfig()
     """What one program may use."""
     hash_seed: int = Field(default=0, ge=0, le=0xFFFFFFFF)
-    """PYTHONHASHSEED of the programs: the order in which sets of texts are gone through follows from it."""
+    """PYTHONHASHSEED of the programs: the order of texts in a set follows from it, and so would a verdict that depends on it."""
 
 
 class ProcessConfig(_Backend):
