@@ -1,4 +1,4 @@
-"""`rrtf.judge`: answers in, verdicts out, from Python. `rrtf judge` does the same on files, by the same functions (`rrtf.answer_files`).
+"""`from rrtf import judge`: answers in, verdicts out, from Python. `rrtf judge` does the same on files, by the same functions (`rrtf.answer_files`).
 
 Not here: how a verdict comes about (`rrtf.sandbox.harness`), what is known already (`rrtf.judging`), where in an answer its program is (`rrtf.extraction`).
 """

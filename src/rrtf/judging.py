@@ -24,7 +24,7 @@ from pathlib import Path
 from rrtf.errors import SandboxError
 from rrtf.identity import Json, fingerprint
 from rrtf.protocols import Sandbox
-from rrtf.records import Problem, Response, Verdict
+from rrtf.records import Problem, PytestTest, Response, Verdict
 from rrtf.sandbox import PlainConfig, ProcessConfig, SandboxRuntime, open_sandbox
 from rrtf.sandbox.calibration import Timing, allowance, measure
 from rrtf.sandbox.harness import JUDGE_VERSION, Allowance, JudgingFailure, Ruling, judge_all
@@ -262,7 +262,8 @@ def _addresses(problem: Problem) -> tuple[str, str]:
     """The id of a problem, and the address of what of it decides verdicts."""
     telling = {item.name: getattr(problem, item.name) for item in dataclasses.fields(problem) if item.name not in _LABELS}
     kinds = [type(test).__name__ for test in problem.tests]  # equal fields need not mean the same in two kinds
-    return problem.id, fingerprint([kinds, telling])
+    pytest = _versions(("pytest",)) if any(isinstance(test, PytestTest) for test in problem.tests) else {}
+    return problem.id, fingerprint([kinds, telling, pytest])
 
 
 def _here(address: str) -> str:
