@@ -116,6 +116,19 @@ def test_statements_reworded_a_little_are_near_duplicates_and_examples_do_not_co
     assert [(one.name, two.name) for one, two, _ in found] == [("a", "b")]
 
 
+@given(st.lists(st.lists(st.sampled_from("abcd"), max_size=8), max_size=8))
+def test_no_near_duplicate_is_missed_by_looking_at_rare_words_only(statements: list[list[str]]) -> None:
+    problems = [worded(str(number), " ".join(statement)) for number, statement in enumerate(statements)]
+    sets = [likeness.shingles(statement) for statement in statements]
+    near = [
+        (one, other)
+        for one in range(len(sets))
+        for other in range(one + 1, len(sets))
+        if len(sets[one] & sets[other]) >= likeness.NEAR * len(sets[one] | sets[other])
+    ]
+    assert [(int(one.name), int(other.name)) for one, other, _ in likeness.near_statements(problems)] == near
+
+
 def test_a_reference_with_other_names_and_texts_is_the_same_program() -> None:
     one = (
         "def f(books: list[str], limit: int) -> list[str]:\n    '''Doc.'''\n    late = []\n    for book in books:\n"
