@@ -206,6 +206,12 @@ def test_the_later_of_two_alike_is_blamed() -> None:
     assert "of one" in found[1].findings[0].detail
 
 
+def test_every_assertion_in_code_is_a_test() -> None:
+    suite = problem("def f(x):\n    return x + 1\n", AssertTest("def check(c):\n    assert c(1) == 2\n    assert c(2) == 3\n    assert c(5) == 6\n\ncheck(f)"))
+    assert seen(suite, weak_tests="off") == {}
+    assert list(seen(suite, weak_tests="off", least_tests=4)) == ["it has few tests"]
+
+
 # Reading tests
 
 

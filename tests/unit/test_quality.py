@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -172,6 +173,14 @@ def test_a_reference_that_does_another_problem_is_found_whatever_it_looks_like(b
     twice = doing("twice", "sum([x, x])", call(3, expected=6), call(7, expected=14), call(1, expected=2))
     square = doing("square", "x ** 2", call(2, expected=4), call(0, expected=0), call(3, expected=9))
     assert pairs(behaviour.alike([double, twice, square], [double, twice, square], box)) == {("double", "twice"), ("twice", "double")}
+
+
+def test_rules_of_comparison_hold_for_the_results_of_others_too(box: OpenSandbox) -> None:
+    words = doing("words", "x.split()", replace(call("a b", expected=True), match="truth"), replace(call("", expected=False), match="truth"))
+    half = doing("half", "x / 2", CallTest("[3]", "1.4", match="within", tolerance=0.2), CallTest("[1]", "0.5", match="within", tolerance=0.2))
+    strip = doing("strip", "x.strip()", call(" a ", expected="a"), call("b", expected="b"))
+    divide = doing("divide", "x * 0.5 + 0.01", call(2, expected=1.01), call(4, expected=2.01))
+    assert pairs(behaviour.alike([strip, divide], [words, half], box)) == {("strip", "words"), ("divide", "half")}
 
 
 def test_first_tests_do_not_decide_alone(box: OpenSandbox) -> None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rrtf.quality.findings import Action, Finding
 from rrtf.quality.fitness import Effort, Fitness, Tick, measure
 from rrtf.quality.likeness import near_references, near_statements
-from rrtf.quality.suites import contradicting, repeated
+from rrtf.quality.suites import contradicting, repeated, size
 from rrtf.records import Problem
 from rrtf.sandbox import SandboxConfig, SandboxRuntime
 
@@ -54,7 +54,7 @@ class GateConfig(BaseModel):
     slow: Action = "warn"
     """Its reference takes more than `slow_share` of the processor seconds of the limit: right answers that are a little slower fail."""
     few_tests: Action = "warn"
-    """It has fewer than `least_tests` tests."""
+    """It has fewer than `least_tests` tests, counting every assertion in code."""
     duplicate_tests: Action = "warn"
     """Two tests ask the same and expect the same: there are fewer tests than it seems."""
     near_duplicate: Action = "warn"
@@ -145,8 +145,8 @@ def _seen(fitness: Fitness, config: GateConfig, cpu_seconds: float, twin: str | 
     }
     if problem.reference is None:
         seen["no_reference"] = "its tests cannot be checked, and it has no answer to learn from"
-    if len(problem.tests) < config.least_tests:
-        seen["few_tests"] = f"{len(problem.tests)}, fewer than {config.least_tests}"
+    if size(problem) < config.least_tests:
+        seen["few_tests"] = f"{size(problem)}, fewer than {config.least_tests}"
     if reference is not None and not fitness.sound:
         seen["reference_fails"] = f"{reference.cause} ({reference.passed} of {reference.total} tests passed)"
     if fitness.sound and reference is not None and reference.cpu_seconds > config.slow_share * cpu_seconds:

@@ -77,6 +77,15 @@ def _plain(nodes: list[ast.expr]) -> bool:
     return True
 
 
+def size(problem: Problem) -> int:
+    """How many tests there are, where code with several assertions counts as so many."""
+    return sum(max(1, _assertions(test.code)) if isinstance(test, AssertTest) else 1 for test in problem.tests)
+
+
+def _assertions(code: str) -> int:
+    return sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(code)))
+
+
 def repeated(problem: Problem) -> list[str]:
     """What is asked again with the same answer expected, as `test 2 asks [1,2] again, as test 0 does`."""
     return [f"test {again.test} asks {_cut(again.asked)} again, as test {first.test} does" for first, again, agree in _pairs(problem) if agree]
