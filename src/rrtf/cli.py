@@ -15,6 +15,7 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from rrtf.engine.artifacts import Manifest
     from rrtf.recipe import Recipe
+    from rrtf.reporting.flips import FlipTest
 
 _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
@@ -205,40 +206,90 @@ def explain(what: str, problem: str | None) -> None:
 @click.argument("problems", type=click.Path(path_type=Path), required=False)
 @click.option("--sandbox", "only_sandbox", is_flag=True, help="Only what is isolated on this machine, and what is not.")
 @click.option("--require", type=click.Choice(["full"]), help="Fail when isolation is reduced.")
-def check(problems: Path | None, only_sandbox: bool, require: str | None) -> None:
-    """Check this machine (engines, sandbox), or a file of PROBLEMS: schema, references, stubs, weak tests."""
+@click.option("--out", type=click.Path(path_type=Path), help="Write what was found, one JSON object per problem; run again, only what is missing is checked.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Write the problems to keep, in our format.")
+@click.option("--workers", type=click.IntRange(1), help="Programs that run at once; one per processor when not given.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of a recipe, such as problems.gate.kill_rate=0.9; may be repeated.")
+def check(problems: Path | None, only_sandbox: bool, require: str | None, **options: Any) -> None:
+    """Check this machine (engines, sandbox), or a file of PROBLEMS: references, stubs, weak, flaky and contradicting tests; which to drop, and why."""
+    if problems is not None:
+        _check_problems(problems, require=require, **options)
+        return
     from rrtf import inspection
 
-    found = inspection.check_problems(problems) if problems is not None else inspection.check_machine(only_sandbox=only_sandbox, require=require)
-    for line in found:
+    for line in inspection.check_machine(only_sandbox=only_sandbox, require=require):
         click.echo(line)
+
+
+def _check_problems(path: Path, *, require: str | None, out: Path | None, keep: Path | None, workers: int | None, overrides: tuple[str, ...]) -> None:
+    from rrtf.errors import DataError, SandboxError
+    from rrtf.formats import read_problems
+    from rrtf.problem_files import check_file, lines
+    from rrtf.recipe import assemble
+
+    settings, problems = assemble({}, overrides), read_problems(path)
+    chosen = {name: value for name, value in {"workers": workers, "require": require}.items() if value is not None}
+    found = check_file(problems, settings.problems.gate, settings.sandbox, settings.how.sandbox.model_copy(update=chosen), out, keep)
+    for line in lines(found, settings.problems.gate, out):
+        click.echo(line)
+    if found.failures:
+        name, reason = next(iter(found.failures.items()))
+        raise SandboxError(
+            f"{len(found.failures)} problems could not be checked, for reasons of ours; the first, {name}: {reason}",
+            why="They are neither to keep nor to drop.",
+            hint="Run the same command again" + (": only they are tried." if out else "."),
+        )
+    if found.dropped and keep is None:
+        raise DataError(
+            f"{len(found.dropped)} of {len(problems)} problems in {path} should be mended or dropped, the first is {found.dropped[0].name}.",
+            why="Their tests would teach the wrong thing.",
+            hint="Mend them, or write the others with --keep FILE.",
+        )
 
 
 @cli.command()
 @click.argument("answers", type=click.Path(path_type=Path))
 @click.option("--benchmark", help="humaneval, starter or mbpp:FILE: whose problems ANSWERS belong to.")
 @click.option("--problems", type=click.Path(path_type=Path), help="Or a file of problems in our format.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the verdicts go, one JSON object per answer, in order.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the verdicts go, one JSON object per answer, in order.")
 @click.option(
     "--format", "form", type=click.Choice(["raw", "chat"]), default="raw", show_default=True, help="raw: answers continue the prompt; chat: they stand alone."
 )
 @click.option("--workers", type=click.IntRange(1), help="Programs judged at once; one per processor when not given.")
 @click.option("--require", type=click.Choice(["full"]), help="Refuse to judge with reduced isolation.")
-def judge(answers: Path, benchmark: str | None, problems: Path | None, out: Path, form: Any, **runtime: Any) -> None:
-    """Judge a file of ANSWERS made elsewhere: task_id (or name) and completion, one JSON object a line."""
+@click.option("--cache", metavar="DIR|none", help="Where verdicts are kept to be used again; the user's cache folder when not given.")
+@click.option("--flips", is_flag=True, help="Judge twice, the second time on a busy machine and both times without the cache, and say which outcomes differ.")
+@click.option("--busy", default=8, show_default=True, type=click.IntRange(1), help="With --flips: processes that keep the machine busy.")
+def judge(answers: Path, benchmark: str | None, problems: Path | None, out: Path | None, form: Any, flips: bool, busy: int, **runtime: Any) -> None:
+    """Judge a file of ANSWERS made elsewhere: task_id (or name) and completion, one JSON object a line. With --flips also all answers of a finished RUN."""
+    from rrtf.sandbox import ProcessConfig, SandboxRuntime
+
+    known = SandboxRuntime(**{name: value for name, value in runtime.items() if value is not None})
+    if flips and answers.is_dir():
+        from rrtf.flips import run_flips
+
+        _tell_flips(run_flips(answers, known, busy, _tell))
+        return
     if (benchmark is None) == (problems is None):
         raise click.UsageError("Give either --benchmark or --problems.")
+    if out is None:
+        raise click.UsageError("Give --out, the file that the verdicts go to.")
     from rrtf.answer_files import judge_file
     from rrtf.benchmarks import open_benchmark
     from rrtf.errors import SandboxError
     from rrtf.records import Outcome
-    from rrtf.sandbox import ProcessConfig, SandboxRuntime
 
     chosen = open_benchmark(benchmark or str(problems)).problems()
-    known = {name: value for name, value in runtime.items() if value is not None}
-    found = judge_file(answers, chosen, out, ProcessConfig(), SandboxRuntime(**known), form, lambda line: click.echo(line, err=True))
-    counts = ", ".join(f"{outcome.name} {found.outcomes.get(outcome, 0)}" for outcome in reversed(Outcome))
-    click.echo(f"{found.answers} answers, {found.programs} programs, {found.known} of them judged before: {counts}")
+    if flips:
+        from rrtf.flips import file_flips
+
+        _tell_flips(file_flips(answers, chosen, out, ProcessConfig(), known, form, busy, _tell))
+        return
+    found = judge_file(answers, chosen, out, ProcessConfig(), known, form, _tell)
+    click.echo(found.tally.words())
+    for line in found.tally.limit_words():
+        click.echo(line)
+    click.echo(", ".join(f"{outcome.name} {found.outcomes.get(outcome, 0)}" for outcome in reversed(Outcome)))
     click.echo(found.scores)
     if found.failures:
         name, reason = next(iter(found.failures.items()))
@@ -246,6 +297,24 @@ def judge(answers: Path, benchmark: str | None, problems: Path | None, out: Path
             f"{len(found.failures)} answers could not be judged, for reasons of ours; the first, {name}: {reason}",
             why="They have no verdict and are not in the output.",
             hint="Run the same command again: only they are tried.",
+        )
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _tell_flips(found: FlipTest) -> None:
+    from rrtf.errors import SandboxError
+
+    click.echo(f"{found.table()}\n\n{found.sentence()}")
+    for flip in found.flips:
+        click.echo(f"{flip.answer}: {flip.quiet} ({flip.quiet_cause}), busy {flip.busy} ({flip.busy_cause})")
+    if found.flips or found.failures:
+        raise SandboxError(
+            f"{len(found.flips)} outcomes differ, and {found.failures} answers could not be judged both times.",
+            why="A verdict that depends on the machine's load is none to learn from.",
+            hint="Look at their causes above; a program near its limit of time needs a larger one, and one that asks the clock or random numbers is no answer.",
         )
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import difflib
+import gzip
 import json
 import keyword
 import reprlib
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -51,12 +53,16 @@ def require_readable(problem: Problem, fault: Fault) -> None:
     _problem(_row(problem_json(problem), ProblemRow, fault), fault)
 
 
-def read_responses(path: Path) -> list[ResponseRow]:
-    """Every response of a JSONL or Parquet file, in order."""
-    responses = [row for _, row in _rows(path, ResponseRow)]
-    if not responses:
+def read_responses(path: Path) -> Iterator[tuple[int, ResponseRow]]:
+    """Every response of a JSONL file (`.gz` too) or a Parquet file with the number of its line or row, in order, each read when it is asked for.
+
+    Raises `DataError` naming the line and field of the first fault, also when there is none at all.
+    """
+    number = 0
+    for number, row in _rows(path, ResponseRow):
+        yield number, row
+    if not number:
         raise DataError(f"{path} holds no responses.", hint="It needs one JSON object per line; see docs/formats.md.")
-    return responses
 
 
 def write_problems(path: Path, problems: Iterable[Problem]) -> int:
@@ -188,7 +194,7 @@ def _most_telling(error: pydantic.ValidationError, data: dict[str, Any]) -> Any:
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
     number = 0
     try:
-        with path.open("rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 if text.strip():
@@ -201,7 +207,9 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
         raise _fault(path, number, "", "it is nested too deeply") from error
     except ValueError as error:  # such as an integer of more digits than Python converts
         raise _fault(path, number, "", f"it cannot be read ({error})") from error
-    except OSError as error:
+    except EOFError as error:
+        raise _fault(path, number + 1, "", "the file ends in the middle of its compressed data; perhaps it was cut off") from error
+    except (OSError, zlib.error) as error:
         raise _no_file(path, error) from error
 
 
@@ -228,10 +236,10 @@ def _given(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if value is not None}
 
 
-def _no_file(path: Path, error: OSError) -> DataError:
+def _no_file(path: Path, error: OSError | zlib.error) -> DataError:
     if isinstance(error, FileNotFoundError):
         return DataError(f"There is no file {path}.", hint="Check the path; relative paths start at the recipe's folder, or at yours on the command line.")
-    return DataError(f"{path} cannot be read ({error.strerror or error}).", hint="Check that it is a file you may read.")
+    return DataError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).", hint="Check that it is a file you may read.")
 
 
 def _unit(path: Path) -> str:

@@ -12,8 +12,7 @@ from typing import Any, cast
 
 from rrtf import joins
 from rrtf.engine import artifacts, tables
-from rrtf.engine.progress import progress
-from rrtf.errors import DataError, RecipeError, RrtfError, SandboxError
+from rrtf.errors import RecipeError, RrtfError, SandboxError
 from rrtf.joins import Curation, ExamProblem, Graded, Ranking
 from rrtf.records import Problem, Response, Verdict
 
@@ -71,6 +70,7 @@ def explain_problem(directory: Path, name: str) -> Iterator[str]:
     problem = _find(directory, name)
     yield f"{problem.name} ({problem.id}), {problem.split}, {len(problem.tests)} tests"
     yield from _indented(problem.prompt or problem.instruction)
+    yield from _limits(directory, problem)
     for row in _of(directory, joins.CURATE, problem.id):
         yield f"curate: {cast('Curation', row).dropped or 'kept'}"
     found: dict[str, Verdict] = {row.response_id: row for row in _of(directory, joins.EXECUTE, problem.id)}
@@ -89,6 +89,28 @@ def explain_problem(directory: Path, name: str) -> Iterator[str]:
         for row in cast("list[Graded]", _of(directory, artefact, problem.id)):
             yield f"{artefact} {row.prompting}/{row.decoding} #{row.response.index}: {_verdict(row.verdict)}"
             yield from _indented(row.response.code or row.response.text)
+
+
+def _limits(directory: Path, problem: Problem) -> Iterator[str]:
+    """What the answers to a problem may use on this machine, and why."""
+    if not (directory / "recipe.toml").is_file():
+        return
+    from rrtf.judging import known_timing
+    from rrtf.recipe import load
+    from rrtf.sandbox.calibration import allowance
+    from rrtf.verdict_store import FILE, folder_of, open_store
+
+    recipe = load(directory / "recipe.toml")
+    folder, timing, said = folder_of(recipe.how.sandbox.cache), None, list[str]()
+    if folder is not None and (folder / FILE).is_file():
+        with open_store(str(folder), said.append) as store:
+            timing = known_timing(problem, recipe.sandbox, store)
+    yield from said
+    limits = allowance(recipe.sandbox.limits, timing).limits
+    why = "its reference was not measured on this machine yet"
+    if timing is not None:
+        why = timing.fault or f"its reference needs {timing.cpu_seconds:.3g} s"
+    yield f"limits: {limits.cpu_seconds:.3g} s of processor time, {limits.wall_seconds:.3g} s of wall time ({why})"
 
 
 def check_machine(*, only_sandbox: bool, require: str | None) -> Iterator[str]:
@@ -111,28 +133,6 @@ def check_machine(*, only_sandbox: bool, require: str | None) -> Iterator[str]:
         yield f"student smollm2-135m-instruct: {checkpoints.resolve('smollm2-135m-instruct').kind}"
     except RrtfError as error:
         yield f"student smollm2-135m-instruct: {error}"
-
-
-def check_problems(path: Path) -> Iterator[str]:
-    """Findings about a problem file, one line each, and a closing line. Raises `DataError` when problems should be dropped."""
-    from rrtf.formats import read_problems
-    from rrtf.quality.fitness import check_problems as tried
-    from rrtf.sandbox import SandboxRuntime, open_sandbox
-
-    problems, runtime = read_problems(path), SandboxRuntime()
-    bad: list[str] = []
-    with open_sandbox(runtime=runtime) as box, progress("check", len(problems), "problems") as tick:
-        for problem in problems:
-            findings = tried([problem], box, threads=runtime.count()).findings
-            if findings:
-                bad.append(problem.name)
-            tick(1)
-            yield from map(str, findings)
-    if bad:
-        raise DataError(
-            f"{len(bad)} of {len(problems)} problems in {path} should be mended or dropped, the first is {bad[0]}.", why="Weak tests teach the wrong thing."
-        )
-    yield f"{len(problems)} problems, nothing to mend"
 
 
 def _require_run(directory: Path) -> None:

@@ -23,6 +23,8 @@ class Curation:
     problem: Problem
     dropped: str = ""
     """Why it is not used; empty when it is."""
+    findings: tuple[str, ...] = ()
+    """What the gate found, each as rule and detail, the gravest first; kept problems may have some too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from rrtf.generation import revision
 from rrtf.joins import AFTER, BEFORE, STUDENT, TEACHER, TRAIN
 from rrtf.judging import isolation
 from rrtf.recipe import ModelTeacher, Recipe
+from rrtf.reporting import flips
 from rrtf.stages import curate, evaluate, execute, rank, report, sample, train
 
 VERBS = ("curate", "sample", "execute", "rank", "train", "evaluate", "report")
@@ -43,7 +44,7 @@ def build(recipe: Recipe) -> Pipeline:
         evaluate.exam_stage(exam),
         sitting(BEFORE, prompting=recipe.evaluate.before, model=student, revision=known, trained=None),
         sitting(AFTER, prompting=(recipe.student.prompting,), model=None, revision="", trained=TRAIN),
-        report.stage(recipe.run.title),
+        report.stage(recipe.run.title, flips.read(Path(recipe.run.directory) / flips.FILE)),
     )
     return Pipeline(Path(recipe.run.directory), stages)
 

@@ -175,6 +175,16 @@ def test_hash_order_and_chance_are_the_same_every_time(make):
     assert len(seen) == 1
 
 
+def test_another_hash_seed_is_another_order_of_sets(make):
+    program = call("def f():\n    return hash('a'), list({'a', 'b', 'c', 'd', 'e', 'f'})", "[]")
+    seen = {}
+    for seed in (0, 1, 1):
+        with make(workers=1, hash_seed=seed) as sandbox:
+            seen.setdefault(seed, set()).add(sandbox.run(program).replies[0].value)
+    assert [len(values) for values in seen.values()] == [1, 1]
+    assert seen[0] != seen[1]
+
+
 def test_programs_without_tests_run(sandbox):
     execution = sandbox.run(Program("x = 1", None, (), LIMITS))
     assert (execution.compile_error, execution.load_error, execution.replies) == ("", "", ())

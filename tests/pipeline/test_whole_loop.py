@@ -227,7 +227,7 @@ def test_a_reference_that_fails_can_be_dropped_with_its_reason(make_world: Calla
     world = make_world(tmp_path)
     user_files.problems(tmp_path, [user_files.problem(0), user_files.problem(1, reference="def add1(x):\n    return x\n"), user_files.problem(6)])
     for verb in ("curate", "sample"):
-        ended = rrtf(verb, world.recipe, "--set", "problems.bad_reference=drop")
+        ended = rrtf(verb, world.recipe, "--set", "problems.gate.reference_fails=drop")
         assert ended.code == 0
     dropped = {row.problem.name: row.dropped for row in rows(World(world.folder, world.run / "recipe.toml"), joins.CURATE)}
     assert dropped["add/0"] == ""

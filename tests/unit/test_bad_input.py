@@ -267,7 +267,7 @@ def the_same_problem_twice_in_the_examination(folder: Path) -> Sequence[object]:
     return ["run", user_files.recipe(folder)]
 
 
-@mistake(3, "1 reference solutions", "fail their own tests", "add/1", "Their tests would teach the wrong thing", "problems.bad_reference=drop")
+@mistake(3, "1 of 2 problems", "its reference fails", "add/1", "Their tests would teach the wrong thing", "problems.gate.reference_fails=drop")
 def reference_that_fails(folder: Path) -> Sequence[object]:
     user_files.problems(folder, [problem(0), problem(1, reference="def add1(x):\n    return x\n"), problem(6)])
     return ["run", user_files.recipe(folder)]

@@ -282,7 +282,8 @@ def test_a_parquet_file_without_rows_holds_no_problems(tmp_path: Path) -> None:
 
 def test_responses_are_read_with_their_defaults(tmp_path: Path) -> None:
     path = written(tmp_path, {"task_id": "HumanEval/0", "completion": "    return 1\n"}, {"name": "b", "completion": "", "model": "m", "role": "teacher"})
-    first, second = formats.read_responses(path)
+    (one, first), (two, second) = formats.read_responses(path)
+    assert (one, two) == (1, 2)
     assert (first.name, first.completion, first.model, first.role) == ("HumanEval/0", "    return 1\n", "unknown", "student")
     assert (second.name, second.model, second.role) == ("b", "m", "teacher")
 
@@ -299,7 +300,7 @@ def test_responses_are_read_with_their_defaults(tmp_path: Path) -> None:
 )
 def test_a_bad_response_is_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError) as caught:
-        formats.read_responses(written(tmp_path, row, name="responses.jsonl"))
+        list(formats.read_responses(written(tmp_path, row, name="responses.jsonl")))
     assert f"responses.jsonl, line 1, {message}" in caught.value.message
 
 
@@ -431,7 +432,7 @@ def test_the_examples_of_the_docs_are_read(tmp_path: Path) -> None:
         path.write_text(json.dumps(json.loads(block)) + "\n", encoding="utf-8")
         for field, reader in kinds.items():
             if field in json.loads(block):
-                read += len(reader(path))
+                read += len(list(reader(path)))
     assert read >= 4
 
 

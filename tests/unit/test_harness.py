@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections import Counter
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from rrtf.errors import DataError, SandboxFailure
 from rrtf.protocols import Execution, Isolation, Reply
 from rrtf.records import AssertTest, Author, CallTest, IOTest, Limits, Outcome, Problem, Response
-from rrtf.sandbox.harness import JudgingFailure, judge, judge_many
+from rrtf.sandbox.harness import Allowance, JudgingFailure, judge, judge_all, judge_many
 from rrtf.sandbox.verdicts import program_of
 
 ME = Author("reference", "reference", "")
@@ -135,6 +137,8 @@ def test_a_timeout_under_load_is_judged_again_under_the_same_limits():
     assert judge(THREE, "x", sandbox).outcome is Outcome.PASSED
     first, second = sandbox.programs
     assert second.limits == first.limits
+    sandbox = Scripted(ran(*TIMEOUT, cpu=5.0, wall=5.4, waited=0.3), ran(*OK))
+    assert judge(THREE, "x", sandbox).outcome is Outcome.PASSED, "a twentieth of waiting is too much"
     load = ran(load_error="timeout: more than 30 s of wall time", cpu=0.1, wall=240.0, waited=210.0)
     assert judge(THREE, "x", Scripted(load, ran(*OK))).outcome is Outcome.PASSED
 
@@ -143,7 +147,7 @@ def test_where_waiting_cannot_be_measured_the_clock_decides_what_is_judged_again
     assert judge(THREE, "x", Scripted(ran(*TIMEOUT, cpu=5.0, wall=12.0), ran(*OK))).outcome is Outcome.PASSED
 
 
-@pytest.mark.parametrize(("cpu", "wall", "waited"), [(5.0, 5.1, 0.0), (5.0, 5.1, None), (0.1, 30.0, 0.2), (5.0, 5.9, 0.8)])
+@pytest.mark.parametrize(("cpu", "wall", "waited"), [(5.0, 5.1, 0.0), (5.0, 5.1, None), (0.1, 30.0, 0.2), (5.0, 5.3, 0.2)])
 def test_a_timeout_that_is_the_programs_own_is_final(cpu, wall, waited):
     assert judge(THREE, "x", Scripted(ran(*TIMEOUT, cpu=cpu, wall=wall, waited=waited))).tests == ("timeout", "not-run", "not-run")
 
@@ -202,3 +206,108 @@ def test_many_reads_its_items_as_it_goes():
     next(results)
     assert len(read) < 20
     assert len(list(results)) == 99
+
+
+class Timed(Scripted):
+    """Answers by program: the next of its executions. Knows how many ran beside one another."""
+
+    def __init__(self, **answers):
+        super().__init__()
+        self.by_source = {name: list(found) for name, found in answers.items()}
+        self.lock, self.running, self.beside = threading.Lock(), 0, []
+
+    def run(self, program):
+        with self.lock:
+            self.running += 1
+            self.programs.append(program)
+            self.beside.append((program.source, self.running))
+            answer = self.by_source[program.source].pop(0) if program.source in self.by_source else ran(*OK)
+        time.sleep(0.01)
+        with self.lock:
+            self.running -= 1
+        return answer
+
+
+QUIET = ran(*TIMEOUT, cpu=2.0, wall=2.02, waited=0.0)
+BUSY = ran(*TIMEOUT, cpu=2.0, wall=9.0, waited=7.0)
+ASLEEP = ran(*TIMEOUT, cpu=0.01, wall=12.0, waited=0.0)
+
+
+def ruled(sandbox, *codes, threads, allow=lambda problem: Allowance(Limits())):
+    items = [(THREE, response(code, index)) for index, code in enumerate(codes)]
+    found = {ruling.verdict.response_id: ruling for ruling in judge_all(iter(items), sandbox, threads=threads, allow=allow)}
+    return [found[item.id] for _, item in items]
+
+
+def test_a_timeout_in_company_is_judged_alone_before_it_is_final():
+    sandbox = Timed(slow=[QUIET, ran(*OK)], loop=[QUIET, QUIET], busy=[BUSY, BUSY])
+    slow, loop, busy, *_ = ruled(sandbox, "slow", "loop", "busy", *(f"quick {n}" for n in range(20)), threads=4)
+    assert slow.verdict.outcome is Outcome.PASSED
+    assert loop.verdict.outcome is busy.verdict.outcome is Outcome.RUNTIME_ERROR
+    assert (slow.again, loop.again, busy.again) == (True, True, True)
+    assert (slow.lasting, loop.lasting, busy.lasting) == (True, True, False), "what waited for a processor even alone is not kept"
+    assert [running for source, running in sandbox.beside if source in ("slow", "loop", "busy")][-3:] == [1, 1, 1]
+    assert len({program.limits for program in sandbox.programs}) == 1, "the same limits"
+
+
+def test_a_timeout_that_was_alone_already_is_final():
+    sandbox = Timed(loop=[QUIET], busy=[BUSY, ran(*OK)])
+    loop, busy = ruled(sandbox, "loop", "busy", threads=1)
+    assert (loop.again, loop.lasting) == (False, True)
+    assert (busy.again, busy.verdict.outcome) == (True, Outcome.PASSED)
+
+
+def test_sleeping_takes_as_long_in_any_company():
+    (asleep,) = ruled(Timed(asleep=[ASLEEP]), "asleep", threads=4)
+    assert (asleep.again, asleep.lasting) == (False, True)
+    started = ran(*TIMEOUT, cpu=3.0, wall=12.0, waited=0.0)  # its first thread waited for others, which may have waited for a processor
+    (waits,) = ruled(Timed(waits=[started, ran(*OK)]), "waits", threads=4)
+    assert waits.verdict.outcome is Outcome.PASSED
+
+
+def test_in_a_crowd_four_times_the_limits_stand_for_being_alone():
+    later = ran(OK[0], Reply("timeout", "", "t"), Reply("not-run"), cpu=8.0, wall=9.0, waited=0.0)
+    sandbox = Timed(loop=[QUIET, QUIET], slow=[QUIET, ran(*OK), ran(*OK)], between=[QUIET, later, QUIET])
+    loop, slow, between = ruled(sandbox, "loop", "slow", "between", threads=16)
+    assert (loop.verdict.outcome, loop.again, loop.lasting) == (Outcome.RUNTIME_ERROR, True, True)
+    assert slow.verdict.outcome is Outcome.PASSED
+    assert between.verdict.tests == TIMEOUT_TESTS
+    runs = {name: [program.limits.cpu_seconds for program in sandbox.programs if program.source == name] for name in ("loop", "slow", "between")}
+    assert runs == {"loop": [5.0, 20.0], "slow": [5.0, 20.0, 5.0], "between": [5.0, 20.0, 5.0]}
+
+
+TIMEOUT_TESTS = ("timeout", "not-run", "not-run")
+
+
+def test_many_timeouts_are_judged_alone_a_few_at_a_time():
+    sandbox = Timed(**{f"loop {n}": [QUIET, QUIET] for n in range(150)})
+    read = []
+
+    def items():
+        for index in range(150):
+            read.append(index)
+            yield THREE, response(f"loop {index}", index)
+
+    found = judge_all(items(), sandbox, threads=4, allow=lambda problem: Allowance(Limits()))
+    next(found)
+    assert len(read) < 100, "the first come out before the last go in"
+    assert len(list(found)) == 149
+
+
+def test_verdicts_among_the_items_pass_through():
+    known = judge(THREE, None, Scripted(), response_id="known")
+    found = list(judge_all(iter([known, (THREE, response("fine")), known]), Timed(), threads=2, allow=lambda problem: Allowance(Limits())))
+    assert [item for item in found if item is known] == [known, known]
+    assert len(found) == 3
+
+
+def test_a_limit_that_was_measured_is_named_by_its_rule():
+    limits = Limits(cpu_seconds=7.25, wall_seconds=43.5)
+    allowance = Allowance(limits, "10 times the processor time of the reference", "the wall time that goes with that")
+    over = [
+        ran(Reply("timeout", "", f"more than {limits.cpu_seconds:g} s of processor time"), *TIMEOUT[1:], cpu=7.3, wall=7.3, waited=0.0),
+        ran(load_error=f"timeout: more than {limits.wall_seconds:g} s of wall time", cpu=0.1, wall=43.5, waited=0.0),
+    ]
+    first, second = ruled(Timed(a=[over[0]], b=[over[1]]), "a", "b", threads=1, allow=lambda problem: allowance)
+    assert first.verdict.cause == "test 0: more than 10 times the processor time of the reference"
+    assert second.verdict.cause == "before the tests: timeout: more than the wall time that goes with that"

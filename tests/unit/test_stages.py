@@ -18,6 +18,8 @@ from rrtf.engine.stage import Case, Failure, MapStage, Row, Task
 from rrtf.errors import DataError, EngineError
 from rrtf.generation import GenerationHow, ScriptedConfig
 from rrtf.joins import Curation, ExamProblem, Ranking
+from rrtf.quality import fitness
+from rrtf.quality.gate import GateConfig
 from rrtf.ranking import RankingConfig, Reason
 from rrtf.records import Author, CallTest, Outcome, Problem, Response, Verdict
 from rrtf.sandbox import ProcessConfig, SandboxRuntime
@@ -75,11 +77,11 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
     made = Judge()
 
     @contextmanager
-    def opened(config: object, runtime: object) -> Iterator[Judge]:
+    def opened(config: object, runtime: object, tally: object = None) -> Iterator[Judge]:
         assert (config, runtime) == (BOX, RUNTIME)
         yield made
 
-    for module in (curate, execute, evaluate):
+    for module in (fitness, execute, evaluate):
         monkeypatch.setattr(module, "open_judge", opened)
     return made
 
@@ -105,7 +107,11 @@ def kept(of: Problem, **rows: Sequence[Row]) -> Case:
 
 @pytest.fixture
 def source(tmp_path: Path) -> ProblemsConfig:
-    return ProblemsConfig(source=str(user_files.problems(tmp_path)))
+    return problems_of(user_files.problems(tmp_path))
+
+
+def problems_of(path: Path) -> ProblemsConfig:
+    return ProblemsConfig(source=str(path), gate=GateConfig(stub_passes="off", weak_tests="off", flaky="off"))
 
 
 def curated(config: ProblemsConfig, exam: Sequence[Problem] = ()) -> list[Row | Failure]:
@@ -130,15 +136,15 @@ def test_curate_drops_what_is_examined(source: ProblemsConfig, judge: Judge) -> 
 
 def test_curate_counts_the_same_problem_once(tmp_path: Path, judge: Judge) -> None:
     path = user_files.problems(tmp_path, [user_files.problem(0), user_files.problem(0, name="again"), user_files.problem(1)])
-    assert [row.problem.name for row in curated(ProblemsConfig(source=str(path)))] == ["add/0", "add/1"]
+    assert [row.problem.name for row in curated(problems_of(path))] == ["add/0", "add/1"]
 
 
 def test_curate_stops_at_a_bad_reference_or_drops_it(tmp_path: Path, judge: Judge) -> None:
     path = user_files.problems(tmp_path, [user_files.problem(0), user_files.problem(1, reference="def add1(x):\n    return x\n")])
-    config = ProblemsConfig(source=str(path))
-    with pytest.raises(DataError, match="1 reference solutions"):
+    config = problems_of(path)
+    with pytest.raises(DataError, match=r"1 of 2 problems .* add/1: its reference fails"):
         curated(config)
-    dropped = curated(config.model_copy(update={"bad_reference": "drop"}))
+    dropped = curated(config.model_copy(update={"gate": config.gate.model_copy(update={"reference_fails": "drop"})}))
     assert [row.dropped.split(":")[0] for row in dropped] == ["", "its reference fails"]
     summary = curate.stage(config, BOX, RUNTIME, ()).summarize(iter(dropped))
     assert summary == {"its reference fails": 1, "kept": 1}
@@ -146,14 +152,14 @@ def test_curate_stops_at_a_bad_reference_or_drops_it(tmp_path: Path, judge: Judg
 
 def test_curate_asks_nothing_of_problems_without_a_reference(tmp_path: Path, judge: Judge) -> None:
     path = user_files.problems(tmp_path, [user_files.problem(0, reference=None)])
-    assert [row.dropped for row in curated(ProblemsConfig(source=str(path)))] == [""]
+    assert [row.dropped for row in curated(problems_of(path))] == [""]
     assert judge.judged == []
 
 
 def test_curate_says_nothing_of_a_problem_that_we_could_not_judge(source: ProblemsConfig, judge: Judge) -> None:
     judge.failing = frozenset({"add/3"})
     found = curated(source)
-    assert [row.reason for row in found if isinstance(row, Failure)] == ["the box fell over"]
+    assert [row.reason for row in found if isinstance(row, Failure)] == ["the reference: the box fell over"]
     assert "add/3" not in {row.problem.name for row in found if isinstance(row, Curation)}
     assert len(found) == 6
 

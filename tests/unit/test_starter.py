@@ -7,10 +7,11 @@ import pytest
 
 from rrtf import values
 from rrtf.benchmarks.starter import TRAIN, starter
-from rrtf.quality import fitness, likeness
+from rrtf.quality import likeness
+from rrtf.quality.gate import GateConfig, gate
 from rrtf.quality.split import stratified
-from rrtf.records import CallTest, Limits, Problem
-from rrtf.sandbox import open_sandbox
+from rrtf.records import CallTest, Problem
+from rrtf.sandbox import ProcessConfig, SandboxRuntime
 
 PROBLEMS = starter().problems()
 SAMPLE = [*PROBLEMS[::40], *(problem for problem in PROBLEMS if problem.name == "starter/fewest_boxes")]
@@ -59,7 +60,6 @@ def test_statements_and_references_differ() -> None:
 
 def test_a_sample_holds_together() -> None:
     """All of them: scripts/check_starter.py."""
-    with open_sandbox() as box:
-        done = fitness.check_problems(SAMPLE, box, threads=2, limits=Limits(cpu_seconds=0.5))
-    assert done.findings == ()
-    assert done.killed >= 0.8 * done.mutants > 0
+    done = list(gate(SAMPLE, GateConfig(), ProcessConfig(), SandboxRuntime(workers=2)))
+    assert [(found.problem.name, found.findings, found.fitness.failures) for found in done] == [(problem.name, (), []) for problem in SAMPLE]
+    assert all(found.fitness.mutants for found in done)

@@ -37,7 +37,8 @@ def recipe(folder: Path, text: str = "", **changes: str) -> Path:
     """`my.toml`: the whole loop with a scripted student on `problems.jsonl`, in `run`; `text` is added at the end, `changes` replace lines by their key."""
     lines = {
         "directory": f'[run]\ndirectory = "{folder / "run"}"',
-        "source": '[problems]\nsource = "problems.jsonl"',
+        # To add 0 is what a program that does nothing does, `x - 0` is no fault, and numbers make no difference between statements.
+        "source": '[problems]\nsource = "problems.jsonl"\ngate.stub_passes = "off"\ngate.weak_tests = "off"\ngate.near_duplicate = "off"',
         "model": '[student]\nmodel = "somebody/student"',
         "engine": f'[student.engine]\nengine = "scripted"\ndefault = {json.dumps(ANSWERS[0])}',
         "sample": '[sample]\nn = 2\nprompting = "paper"\nmax_new_tokens = 24',

@@ -85,7 +85,8 @@ def _probe(references: Sequence[Problem], exams: Sequence[Problem], sandbox: San
         if not questions:
             continue
         limits = _LIMITS if len(chosen) > 1 else _LAST_LIMITS
-        program = Program(_source(references), "examine" if kind is AssertTest else "call", tuple(test for _, test in questions), limits)
+        tests = tuple(test if kind is AssertTest else replace(test, args=f"[{test.args}]", match="near", tolerance=None) for _, test in questions)
+        program = Program(_source(references), "examine" if kind is AssertTest else "call", tests, limits)
         execution = sandbox.run(program)
         if not execution.replies or any(reply.status != "passed" for reply in execution.replies):
             if len(chosen) > 1:
@@ -109,7 +110,7 @@ def _questions(exam: Problem) -> list[CallTest]:
     calls = [test for test in exam.tests if isinstance(test, CallTest) and test.expected is not None]
     first = calls[:1]
     others = [test for test in calls[1:] if test.expected != first[0].expected] + [test for test in calls[1:] if test.expected == first[0].expected]
-    return [replace(test, args=f"[{test.args}]") for test in [*first, *others][:_FIRST_TESTS]]
+    return [*first, *others][:_FIRST_TESTS]
 
 
 def _places(reply: Reply) -> set[int]:
@@ -117,8 +118,12 @@ def _places(reply: Reply) -> set[int]:
 
 
 def _agreeing(test: CallTest, reply: Reply) -> set[int]:
-    expected = values.loads(test.expected or "null")
-    return {place for place, value in cast("list[tuple[int, object]]", values.loads(reply.value)) if compare.same(expected, value)}
+    return {place for place, value in cast("list[tuple[int, object]]", values.loads(reply.value)) if _agrees(test, value)}
+
+
+def _agrees(test: CallTest, value: object) -> bool:
+    """Whether a result is what a test expects, by the test's own rule."""
+    return compare.fits(test, values.dumps(bool(value) if test.match == "truth" else value))
 
 
 def _source(references: Sequence[Problem]) -> str:

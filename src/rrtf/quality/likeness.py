@@ -21,9 +21,10 @@ import io
 import keyword
 import re
 import tokenize
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import combinations
+from math import ceil
 
 from rrtf.records import Problem
 
@@ -117,12 +118,26 @@ def _bare(tree: ast.Module, entry_point: str | None) -> ast.Module:
 
 
 def near_statements(problems: Sequence[Problem]) -> Iterator[tuple[Problem, Problem, float]]:
-    """Pairs whose statements are near-duplicates, with their similarity."""
+    """Pairs whose statements are near-duplicates, with their similarity, in the order of the problems."""
     sets = [shingles(words(problem)) for problem in problems]
-    for (one, left), (other, right) in combinations(zip(problems, sets, strict=True), 2):
+    for one, other in _candidates(sets):
+        left, right = sets[one], sets[other]
         similarity = len(left & right) / len(left | right)
         if similarity >= NEAR:
-            yield one, other, similarity
+            yield problems[one], problems[other], similarity
+
+
+def _candidates(sets: Sequence[frozenset[tuple[str, ...]]]) -> list[tuple[int, int]]:
+    """Every pair that may be similar enough, in order: two such sets share one of the rarest members of either (prefix filtering; Chaudhuri et al. 2006)."""
+    counts = Counter(member for members in sets for member in members)
+    places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    found: set[tuple[int, int]] = set()
+    for place, members in enumerate(sets):
+        rarest = sorted(members, key=lambda member: (counts[member], member))[: len(members) - ceil(NEAR * len(members)) + 1]
+        for member in rarest:
+            found.update((earlier, place) for earlier in places[member])
+            places[member].append(place)
+    return sorted(found)
 
 
 def near_references(problems: Sequence[Problem]) -> Iterator[tuple[Problem, Problem]]:

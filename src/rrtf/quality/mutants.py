@@ -1,17 +1,22 @@
 """Small faults put into a reference, one at a time: tests that do not notice them would not notice them in a student's answer either.
 
 Six kinds: a comparison swapped, an operator swapped, `and` for `or` and back, an integer one higher, a truth value or a `not` turned round, and a
-`return` that gives None. Only statements after the docstring of the entry point are changed, nested functions included. A mutant may be equivalent to
-the reference, so a share of survivors is normal. Not here: running them (`rrtf.quality.fitness`).
+`return` that gives None. Where the entry point is a function, only statements after its docstring are changed, nested functions included; where it is a method,
+such as `Solution().add`, every statement of its class; in a program without an entry point, every statement but `if __name__ == "__main__"` itself. A mutant
+may be equivalent to the reference, so a share of survivors is normal. Not here: running them (`rrtf.quality.fitness`).
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
+
+from rrtf.extraction.syntax import is_main_guard
+from rrtf.quality.programs import owner
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -64,25 +69,48 @@ class Mutant:
     source: str
 
 
-def mutants(source: str, entry_point: str) -> Iterator[Mutant]:
-    """Every mutant of a program that defines `entry_point` at its top level; none when it does not."""
+def mutants(source: str, entry_point: str | None) -> Iterator[Mutant]:
+    """Every mutant of a program, each once; none when it does not define `entry_point` at its top level."""
     tree = ast.parse(source)
-    places = range(len(_sites(tree, entry_point)))
-    for place in places:
-        for variant in range(_variants(_sites(tree, entry_point)[place])):
+    seen = {ast.unparse(tree)}
+    for place, site in enumerate(_sites(tree, entry_point)):
+        for variant in range(_variants(site)):
             changed = copy.deepcopy(tree)
             node = _sites(changed, entry_point)[place]
-            line = getattr(node, "lineno", 0)
-            change = _mutate(node, variant)
-            yield Mutant(f"line {line}: {change}", ast.unparse(ast.fix_missing_locations(changed)))
+            change = f"line {getattr(node, 'lineno', 0)}: {_mutate(node, variant)}"
+            mutant = Mutant(change, ast.unparse(ast.fix_missing_locations(changed)))
+            if mutant.source not in seen:
+                seen.add(mutant.source)
+                yield mutant
 
 
-def _sites(tree: ast.Module, entry_point: str) -> list[ast.AST]:
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == entry_point]
-    if not functions:
-        return []
-    body = functions[-1].body[1:] if ast.get_docstring(functions[-1]) is not None else functions[-1].body
-    return [node for statement in body for node in ast.walk(statement) if _variants(node)]
+def some_mutants(source: str, entry_point: str | None, most: int) -> list[Mutant]:
+    """At most so many mutants, in the order of the program. Which ones follows from their text, so it is the same everywhere and says nothing about them."""
+    every = list(mutants(source, entry_point))
+    chosen = {mutant.source for mutant in sorted(every, key=lambda mutant: hashlib.sha256(mutant.source.encode()).digest())[:most]}
+    return [mutant for mutant in every if mutant.source in chosen]
+
+
+def _sites(tree: ast.Module, entry_point: str | None) -> list[ast.AST]:
+    return [node for statement in _changed(tree, entry_point) for node in ast.walk(statement) if _variants(node)]
+
+
+def _changed(tree: ast.Module, entry_point: str | None) -> list[ast.stmt]:
+    """The statements that may be changed."""
+    if entry_point is None:
+        return [part for statement in tree.body for part in (cast("ast.If", statement).body if is_main_guard(statement) else _body(statement))]
+    if (name := owner(entry_point)) is not None:
+        classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+        return [part for statement in classes[-1].body for part in _body(statement)] if classes else []
+    found = [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == entry_point]
+    return _body(found[-1]) if found else []
+
+
+def _body(statement: ast.stmt) -> list[ast.stmt]:
+    """What a function does: neither its docstring nor its signature. Of another statement, itself."""
+    if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return [statement]
+    return statement.body[1:] if ast.get_docstring(statement) is not None else statement.body
 
 
 def _variants(node: ast.AST) -> int:

@@ -15,13 +15,30 @@ ANY = 255
 """More positional arguments than anyone writes: what `*args` allows."""
 
 
+def owner(entry_point: str) -> str | None:
+    """The class of an entry point such as `Solution().add`; None for a plain function."""
+    name, call, method = entry_point.partition("().")
+    return name if call and method else None
+
+
+def functions(source: str) -> list[str]:
+    """Names of the functions and classes that a program defines at its top level."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return list(dict.fromkeys(node.name for node in ast.parse(source).body if isinstance(node, kinds)))
+
+
 def arity(source: str, entry_point: str) -> tuple[int, int]:
     """The least and the greatest number of positional arguments of a program's function; (0, -1), which fits nothing, when it defines no such function."""
-    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == entry_point]
+    body, name, own = ast.parse(source).body, entry_point, owner(entry_point)
+    if own is not None:
+        classes = [node for node in body if isinstance(node, ast.ClassDef) and node.name == own]
+        body, name = classes[-1].body if classes else [], entry_point.partition("().")[2]
+    functions = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == name]
     if not functions:
         return 0, -1
     given = functions[-1].args
-    most = len(given.posonlyargs) + len(given.args)
+    bound = own is not None and not any(isinstance(mark, ast.Name) and mark.id == "staticmethod" for mark in functions[-1].decorator_list)
+    most = len(given.posonlyargs) + len(given.args) - bound
     return most - len(given.defaults), ANY if given.vararg else most
 
 
@@ -31,7 +48,11 @@ def arguments(test: CallTest) -> list[object]:
 
 
 def asked(problem: Problem) -> int | None:
-    """With how many positional arguments a problem's tests call; None when they do not call, use keywords, or do not agree."""
+    """With how many positional arguments a problem's tests call; None when they call a method or nothing, use keywords, or do not
+    agree.
+    """
+    if problem.entry_point is not None and owner(problem.entry_point) is not None:
+        return None  # whoever compares functions by calling them does not make objects
     first = problem.tests[0]
     if isinstance(first, CallTest):
         counts = {len(arguments(test)) for test in problem.tests if isinstance(test, CallTest) and test.kwargs == "{}"}

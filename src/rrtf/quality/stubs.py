@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from rrtf import values
-from rrtf.quality.programs import arguments, arity
-from rrtf.records import CallTest, IOTest, Problem
+from rrtf.quality.programs import arguments, arity, functions, owner
+from rrtf.quality.suites import questions
+from rrtf.records import AssertTest, CallTest, IOTest, Problem
 
 _USUAL = ("0", "1", "True", "False", "''", "[]")
-"""Constants for assert tests, whose expected values cannot be read off."""
+"""Constants for assert tests, where not every expected value can be read off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +31,50 @@ class Stub:
 
 def stubs(problem: Problem) -> Iterator[Stub]:
     """The stubs that a problem's tests must fail."""
+    entry_point = problem.entry_point
     if isinstance(problem.tests[0], IOTest):
         printed = Counter(test.stdout for test in problem.tests if isinstance(test, IOTest)).most_common(1)[0][0]
         yield Stub("pass", "pass\n")
         yield Stub("a constant", f"print({printed!r})\n")
         yield Stub("echo of the input", "import sys\n\nprint(sys.stdin.read())\n")
         return
-    yield Stub("pass", _function(problem, "pass"))
+    if entry_point is None:
+        names = functions(problem.reference or "")
+        yield Stub("pass", "\n\n".join(f"def {name}(*args, **kwargs):\n    pass\n" for name in names) or "pass\n")
+        return
+    yield Stub("pass", _function(entry_point, "pass"))
     for constant in _constants(problem):
-        yield Stub(f"the constant {constant[:60]}", _function(problem, f"return {constant}"))
+        yield Stub(f"the constant {constant[:60]}", _function(entry_point, f"return {constant}"))
     for place in range(_arguments(problem)):
-        yield Stub(f"echo of argument {place + 1}", _function(problem, f"return args[{place}]"))
+        yield Stub(f"echo of argument {place + 1}", _function(entry_point, f"return args[{place}]"))
+    for name in _keywords(problem):
+        yield Stub(f"echo of argument {name}", _function(entry_point, f"return kwargs[{name!r}]"))
 
 
-def _function(problem: Problem, body: str) -> str:
-    return f"from math import inf, nan\n\n\ndef {problem.entry_point}(*args, **kwargs):\n    {body}\n"
+def _function(entry_point: str, body: str) -> str:
+    start = "from decimal import Decimal\nfrom fractions import Fraction\nfrom math import inf, nan\n\n\n"
+    if (name := owner(entry_point)) is not None:
+        return f"{start}class {name}:\n    def {entry_point.partition('().')[2]}(self, *args, **kwargs):\n        {body}\n"
+    return f"{start}def {entry_point}(*args, **kwargs):\n    {body}\n"
 
 
 def _constants(problem: Problem) -> tuple[str, ...]:
-    expected = Counter(test.expected for test in problem.tests if isinstance(test, CallTest) and test.expected is not None)
-    if expected:
-        return (repr(values.loads(expected.most_common(1)[0][0])),)
-    return () if isinstance(problem.tests[0], CallTest) else _USUAL
+    """The expected value that occurs most often; where it cannot be read off every test, the usual ones too."""
+    if isinstance(problem.tests[0], CallTest):
+        expected = Counter(test.expected for test in problem.tests if isinstance(test, CallTest) and test.expected is not None)
+        return tuple(repr(values.loads(text)) for text, _ in expected.most_common(1))
+    asserted = Counter(repr(question.expected) for question in questions(problem))
+    return tuple(dict.fromkeys([*(text for text, _ in asserted.most_common(1)), *_USUAL]))
 
 
 def _arguments(problem: Problem) -> int:
-    counts = [len(arguments(test)) for test in problem.tests if isinstance(test, CallTest)]
-    if counts:
-        return min(counts)
-    return arity(problem.reference, problem.entry_point)[0] if problem.reference is not None and problem.entry_point else 0
+    if isinstance(problem.tests[0], CallTest):
+        return min((len(arguments(test)) for test in problem.tests if isinstance(test, CallTest)), default=0)
+    calls = isinstance(problem.tests[0], AssertTest) and problem.reference is not None and problem.entry_point
+    return arity(problem.reference or "", problem.entry_point or "")[0] if calls else 0
+
+
+def _keywords(problem: Problem) -> list[str]:
+    """Names of the keyword arguments that every call gives."""
+    given = [cast("dict[str, object]", values.loads(test.kwargs)) for test in problem.tests if isinstance(test, CallTest)]
+    return [name for name in given[0] if all(name in keywords for keywords in given)] if given else []

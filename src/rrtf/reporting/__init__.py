@@ -11,7 +11,7 @@ from pathlib import Path
 from rrtf.benchmarks.results import comparison_json, score_json, table
 from rrtf.engine.tables import disk_error
 from rrtf.identity import Json
-from rrtf.reporting import words
+from rrtf.reporting import flips, words
 from rrtf.reporting.data import TRAINING, Example, Flow, Histogram, Question, ReportData, StageRun
 from rrtf.reporting.page import page
 
@@ -42,6 +42,7 @@ def results_json(data: ReportData) -> Json:
         "comparisons": [comparison_json(item) for item in data.comparisons],
         "training": {item.author: {outcome.name: count for outcome, count in item.counts.items()} for item in data.histograms},
         "failures": {run.name: list(run.failures) for run in data.runs if run.failures},
+        "flips": flips.as_json(data.flips),
         "versions": dict(data.versions),
     }
 
@@ -52,4 +53,5 @@ def results_markdown(data: ReportData) -> str:
     lines += ["Differences are in points. In brackets: 95 % intervals; * marks the prompt format that counts as before.", ""]
     lines += [f"- {words.where(item)}: {item.sentence}" for item in data.comparisons]
     lines += ["", *(f"- {sentence}" for sentence in [*words.training_words(data.flow, data.histograms), *words.caveats(data), words.failure_words(data)])]
+    lines += [f"- {sentence}" for sentence in flips.words(data.flips)]
     return "\n".join(lines) + "\n"

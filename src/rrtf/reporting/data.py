@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from rrtf.benchmarks.results import Comparison, Score
 from rrtf.records import Outcome, StopReason, TestStatus
+from rrtf.reporting.flips import FlipTest
 
 TRAINING = "training"
 """The place of answers to training problems, beside the names of benchmarks."""
@@ -127,4 +128,6 @@ class ReportData:
     examples_of: int = 0
     """How many answers the examples were chosen from."""
     runs: tuple[StageRun, ...] = ()
+    flips: FlipTest | None = None
+    """Whether verdicts depended on the machine's load, where that was measured."""
     versions: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from rrtf.benchmarks.results import Comparison, Score, p_text
 from rrtf.records import Outcome
-from rrtf.reporting import charts, words
+from rrtf.reporting import charts, flips, words
 from rrtf.reporting.data import TRAINING, Histogram, ReportData
 from rrtf.reporting.examples import embedded
 
@@ -81,6 +81,7 @@ def page(data: ReportData) -> str:
         caveats=words.caveats(data),
         training_words=words.training_words(data.flow, data.histograms),
         failure_words=words.failure_words(data),
+        flip_words=list(flips.words(data.flips)),
         cards=_cards(data),
         scores=[("before", score) for score in data.before] + [("after", score) for score in data.after],
         histogram=_histogram,

@@ -6,6 +6,7 @@ docs/security.md.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from contextlib import AbstractContextManager
 from typing import Annotated, Literal, Protocol
@@ -21,14 +22,25 @@ _CLOSED = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class LimitsConfig(BaseModel):
-    """What one program may use; the fields of `rrtf.records.Limits`."""
+    """What one program may use: a rule, from which each problem's own limits follow by what its reference needs on this machine (`rrtf.sandbox.calibration`).
+
+    The rule bears identity; what was measured does not.
+    """
 
     model_config = _CLOSED
 
     cpu_seconds: float = Field(default=5.0, gt=0, le=3600)
-    """Processor seconds for a program and all its tests together: the limit that decides. The reference harness of HumanEval allows 3 seconds of wall time."""
+    """Processor seconds for a program and all its tests together: the limit that decides. It holds for problems without a usable reference, and is the most
+    that others get, slow references aside. The reference harness of HumanEval allows 3 seconds of wall time."""
+    least_cpu_seconds: float = Field(default=2.0, gt=0, le=3600)
+    """The least that a problem with a reference gets, however quick that is; never more than `cpu_seconds`."""
+    reference_factor: float = Field(default=10.0, ge=0, le=1000)
+    """Between the least and the most, a problem's limit is so many times the processor time of its reference. 0 gives every problem `cpu_seconds`."""
+    slow_factor: float = Field(default=5.0, ge=1, le=1000)
+    """Where the reference is slow, its problem gets so many times its time even beyond `cpu_seconds`: no right answer fails for being about as slow."""
     wall_seconds: float = Field(default=30.0, gt=0, le=36000)
-    """Wall seconds, the backstop for programs that sleep or wait; several times the processor seconds, so that a loaded machine does not reach it first."""
+    """Wall seconds, the backstop for programs that sleep or wait; several times the processor seconds, so that a loaded machine does not reach it first. It
+    goes up and down with a problem's processor seconds."""
     memory_mb: int = Field(default=512, ge=32, le=1 << 20)
     """Memory, in MB, of all processes of a program together."""
     processes: int = Field(default=16, ge=1, le=4096)
@@ -39,8 +51,8 @@ class LimitsConfig(BaseModel):
     """KB of output kept; the rest is read and thrown away."""
 
     def limits(self) -> Limits:
-        """The same as the record that travels."""
-        return Limits(**self.model_dump())
+        """The limits of a problem without a usable reference, as the record that travels."""
+        return Limits(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Limits)})
 
 
 class _Backend(BaseModel):
@@ -51,6 +63,8 @@ class _Backend(BaseModel):
     on what else is installed here. Programs whose tests are pytest files may import pytest in any case."""
     limits: LimitsConfig = LimitsConfig()
     """What one program may use."""
+    hash_seed: int = Field(default=0, ge=0, le=0xFFFFFFFF)
+    """PYTHONHASHSEED of the programs: the order of texts in a set follows from it, and so would a verdict that depends on it."""
 
 
 class ProcessConfig(_Backend):
@@ -80,6 +94,8 @@ class SandboxRuntime(BaseModel):
     """Programs that run at once; 0 takes one for each processor this process may use."""
     require: Literal["any", "full"] = "any"
     """`full` refuses to start when anything of the isolation is missing."""
+    cache: str = "default"
+    """Where verdicts are kept to be used again: `default` is the user's cache folder, `none` remembers nothing beyond one opening, and all else is a folder."""
 
     def count(self) -> int:
         """The number of workers on this machine."""
@@ -111,11 +127,11 @@ def _backend(config: ProcessConfig | PlainConfig, runtime: SandboxRuntime, packa
         case ProcessConfig():
             from rrtf.sandbox.process import ProcessSandbox
 
-            return ProcessSandbox(workers=runtime.count(), packages=paths)
+            return ProcessSandbox(workers=runtime.count(), packages=paths, hash_seed=config.hash_seed)
         case PlainConfig():
             from rrtf.sandbox.plain import PlainSandbox
 
-            return PlainSandbox(workers=runtime.count(), packages=paths)
+            return PlainSandbox(workers=runtime.count(), packages=paths, hash_seed=config.hash_seed)
 
 
 def refuse_reduced(isolation: Isolation) -> None:

@@ -17,9 +17,9 @@ from rrtf.sandbox.worker import Worker, replacement
 class PlainSandbox:
     """`rrtf.protocols.Sandbox` with a process started anew for every program."""
 
-    def __init__(self, *, workers: int = 1, packages: tuple[str, ...] = ()) -> None:
+    def __init__(self, *, workers: int = 1, packages: tuple[str, ...] = (), hash_seed: int = 0) -> None:
         """Start one worker to learn what is there. Raises `SandboxError`."""
-        self._packages = packages
+        self._packages, self._hash_seed = packages, hash_seed
         self._slots = threading.BoundedSemaphore(workers)
         self._closed = threading.Event()
         worker = self._start()
@@ -52,4 +52,4 @@ class PlainSandbox:
         self.close()
 
     def _start(self) -> Worker:
-        return Worker(namespaces=False, packages=self._packages)
+        return Worker(namespaces=False, packages=self._packages, hash_seed=self._hash_seed)

@@ -18,13 +18,13 @@ from rrtf.sandbox.worker import Worker, replacement
 class ProcessSandbox:
     """`rrtf.protocols.Sandbox` over `workers` long-lived processes. Up to that many calls of `run` go on at once; more wait."""
 
-    def __init__(self, *, workers: int = 1, packages: tuple[str, ...] = (), namespaces: bool = True) -> None:
+    def __init__(self, *, workers: int = 1, packages: tuple[str, ...] = (), namespaces: bool = True, hash_seed: int = 0) -> None:
         """Start the first worker, to learn what is isolated; the others start when they are needed.
 
         `packages`: files and directories that programs may import, shown to them read-only. `namespaces=False` asks for less than the machine offers (for tests
         of that case). Raises `SandboxError`.
         """
-        self._options = (namespaces, packages)
+        self._options = (namespaces, packages, hash_seed)
         self._closed = threading.Event()
         self._workers = workers
         self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
@@ -83,5 +83,5 @@ class ProcessSandbox:
             raise SandboxError("The sandbox is closed.")
 
     def _start(self) -> Worker:
-        namespaces, packages = self._options
-        return Worker(namespaces=namespaces, packages=packages)
+        namespaces, packages, hash_seed = self._options
+        return Worker(namespaces=namespaces, packages=packages, hash_seed=hash_seed)

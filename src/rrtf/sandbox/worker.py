@@ -36,7 +36,6 @@ _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
     "TZ": "UTC",
-    "PYTHONHASHSEED": "0",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -65,7 +64,7 @@ def replacement(start: Callable[[], Worker]) -> Worker:
 class Worker:
     """A running worker. One program at a time, from one thread at a time."""
 
-    def __init__(self, *, namespaces: bool, packages: tuple[str, ...] = ()) -> None:
+    def __init__(self, *, namespaces: bool, packages: tuple[str, ...] = (), hash_seed: int = 0) -> None:
         """Start it and learn what is isolated. Raises `SandboxError`."""
         self._tests: tuple[Test, ...] | None = None
         self._socket, theirs = socket.socketpair()
@@ -76,7 +75,7 @@ class Worker:
                 self._process = subprocess.Popen(
                     command,
                     pass_fds=(theirs.fileno(),),
-                    env=_ENVIRONMENT,
+                    env={**_ENVIRONMENT, "PYTHONHASHSEED": str(hash_seed)},
                     cwd="/",
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

@@ -1,30 +1,29 @@
 """curate: problem files -> problems fit to learn from, each drop with its reason.
 
-Not here yet: overlap with benchmarks by text and behaviour; a problem that *is* an examination problem is dropped.
+The gate is that of `rrtf check` (`rrtf.quality.gate`). A problem that *is* an examination problem is dropped too. Not here yet: overlap with benchmarks by text
+and behaviour.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rrtf.answering import reference_response
 from rrtf.benchmarks import open_benchmark
-from rrtf.engine.stage import Failure, MapStage, Opener, Task, Work
+from rrtf.engine.stage import Failure, MapStage, Opener, Task
 from rrtf.errors import DataError
 from rrtf.formats import read_problems
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import CURATE, Curation
-from rrtf.judging import Judge, open_judge
-from rrtf.records import Outcome, Problem
+from rrtf.judging import judge_identity
+from rrtf.quality.gate import RULES, GateConfig, Gated, gate
+from rrtf.records import Problem
 from rrtf.sandbox import SandboxConfig, SandboxRuntime
-from rrtf.sandbox.harness import JudgingFailure
 
 
 class ProblemsConfig(BaseModel):
@@ -36,8 +35,8 @@ class ProblemsConfig(BaseModel):
     """`starter` for the embedded problems, or the path of a JSONL or Parquet file in our format (`rrtf convert` makes one from MBPP or HumanEval)."""
     limit: int | None = Field(default=None, ge=1)
     """Use only the first so many training problems; none means all."""
-    bad_reference: Literal["stop", "drop"] = "stop"
-    """What to do when a reference solution fails its own tests: stop with a sentence, or drop the problem and count it."""
+    gate: GateConfig = GateConfig()
+    """Which of them are fit to learn from. `rrtf check` asks the same and shows what would be dropped."""
 
 
 def training_problems(config: ProblemsConfig) -> list[Problem]:
@@ -54,66 +53,66 @@ def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntim
     problems = training_problems(config)
     identity: Json = {
         "problems": fingerprint([[problem.id, problem.name] for problem in problems]),
-        "bad_reference": config.bad_reference,
-        "sandbox": sandbox.model_dump(mode="json"),
+        "gate": config.gate.model_dump(mode="json"),
+        "sandbox": judge_identity(sandbox),
         "exam": fingerprint(sorted(problem.id for problem in exam)),
     }
     return MapStage(
         name=CURATE,
-        version=2,
+        version=3,
         reads=(),
         row=Curation,
         key=lambda row: row.problem.id,
         order=lambda row: (),
         identity=identity,
         open=partial(_open, config, sandbox, runtime, exam),
-        expected=lambda case: sum(problem.reference is not None for problem in problems),
-        unit="references",
+        expected=lambda case: len(problems),
+        unit="problems",
         summarize=_summary,
     )
 
 
 def _open(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem], inputs: Mapping[str, Path]) -> Opener:
-    return partial(_opened, config, sandbox, runtime, exam)
+    return partial(nullcontext, partial(_work, config, sandbox, runtime, exam))
 
 
-@contextmanager
-def _opened(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem]) -> Generator[Work]:
-    with open_judge(sandbox, runtime) as judge:
-        yield partial(_work, config, judge, exam)
-
-
-def _work(config: ProblemsConfig, judge: Judge, exam: Sequence[Problem], task: Task) -> Iterator[Curation | Failure]:
+def _work(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem], task: Task) -> Iterator[Curation | Failure]:
     problems = training_problems(config)
     examined = {_question(problem): problem.name for problem in exam}
-    failing: dict[str, str] = {}
-    unjudged: set[str] = set()
-    answers = [(problem, reference_response(problem)) for problem in problems if problem.reference is not None]
-    for verdict in judge(answers):
-        task.tick(1)
-        if isinstance(verdict, JudgingFailure):
-            unjudged.add(verdict.problem_id)
-            yield Failure(verdict.problem_id, verdict.reason)
-        elif verdict.outcome is not Outcome.PASSED:
-            failing[verdict.problem_id] = verdict.cause
-    if failing and config.bad_reference == "stop":
-        names = [f"{problem.name} ({failing[problem.id]})" for problem in problems if problem.id in failing]
-        raise DataError(
-            f"{len(failing)} reference solutions in {config.source} fail their own tests: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}.",
-            why="Their tests would teach the wrong thing.",
-            hint="Mend them, or drop them with --set problems.bad_reference=drop.",
-        )
-    seen: set[str] = set()
+    different = {problem.id: problem for problem in reversed(problems)}  # of equal ones, the first
+    asked = [problem for problem in problems if different[problem.id] is problem and _question(problem) not in examined]
+    task.tick(len(problems) - len(asked))
+    gated = {found.problem.id: found for found in gate(asked, config.gate, sandbox, runtime, task.tick)}
+    _stop(config, list(gated.values()))
     for problem in problems:
-        reason = ""
+        if different[problem.id] is not problem:
+            continue
         if _question(problem) in examined:
-            reason = f"it is {examined[_question(problem)]} of the examination"
-        elif problem.id in failing:
-            reason = f"its reference fails: {failing[problem.id]}"
-        # A reference that could not be judged, for reasons of ours, says nothing about its problem: the next run decides.
-        if problem.id not in seen | unjudged:
-            seen.add(problem.id)
-            yield Curation(problem, reason)
+            yield Curation(problem, f"it is {examined[_question(problem)]} of the examination")
+        elif gated[problem.id].judged:
+            yield _curation(gated[problem.id])
+        else:  # what could not be judged, for reasons of ours, says nothing about its problem: the next run decides
+            yield Failure(problem.id, gated[problem.id].fitness.failures[0])
+
+
+def _curation(gated: Gated) -> Curation:
+    dropped = next((f"{finding.rule}: {finding.detail}" for finding in gated.grave), "")
+    return Curation(gated.problem, dropped, tuple(f"{finding.rule}: {finding.detail}" for finding in gated.findings))
+
+
+def _stop(config: ProblemsConfig, gated: Sequence[Gated]) -> None:
+    """Raise `DataError` when somebody should look first."""
+    stopping = [finding for found in gated if found.judged for finding in found.findings if finding.action == "stop"]
+    if not stopping:
+        return
+    names = list(dict.fromkeys(finding.problem for finding in stopping))
+    keys = sorted({rule for rule, words in RULES.items() for finding in stopping if finding.rule == words})
+    raise DataError(
+        f"{len(names)} of {len(gated)} problems in {config.source} are not fit to learn from: "
+        f"{', '.join(map(str, stopping[:3]))}{', ...' if len(stopping) > 3 else ''}.",
+        why="Their tests would teach the wrong thing.",
+        hint=f"Mend them, or drop them with {' '.join(f'--set problems.gate.{key}=drop' for key in keys)}.",
+    )
 
 
 def _question(problem: Problem) -> str:
@@ -121,5 +120,10 @@ def _question(problem: Problem) -> str:
 
 
 def _summary(rows: Iterator[Curation]) -> Json:
-    counts = Counter(row.dropped.split(":")[0].split(" of ")[-1] if row.dropped else "kept" for row in rows)
+    """How many are kept, how many are dropped by which rule, and of those kept, how many were warned of by which."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row.dropped.split(":")[0].split(" of ")[-1] if row.dropped else "kept"] += 1
+        if not row.dropped:
+            counts.update(f"kept, but {finding.split(':')[0]}" for finding in row.findings)
     return dict(sorted(counts.items()))

@@ -23,7 +23,7 @@ from rrtf.errors import DataError, RecipeError
 from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import EXAM, ExamProblem, Graded, exam_problem
-from rrtf.judging import Judge, open_judge
+from rrtf.judging import Judge, judge_identity, open_judge
 from rrtf.prompting import FormatName
 from rrtf.protocols import Generator as ModelGenerator
 from rrtf.records import Author, Problem, Response
@@ -152,7 +152,7 @@ def stage(
         "revision": revision,
         "engine": engine.model_dump(mode="json"),
         "max_new_tokens": config.max_new_tokens,
-        "sandbox": sandbox.model_dump(mode="json"),
+        "sandbox": judge_identity(sandbox),
         "seed": config.seed,
     }
     return MapStage(

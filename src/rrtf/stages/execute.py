@@ -11,7 +11,7 @@ from pathlib import Path
 from rrtf.engine.stage import Failure, MapStage, Opener, Task, Work
 from rrtf.identity import Json
 from rrtf.joins import CURATE, EXECUTE, STUDENT, TEACHER, kept_problem, responses
-from rrtf.judging import Judge, open_judge
+from rrtf.judging import Judge, judge_identity, open_judge
 from rrtf.records import Outcome, Problem, Response, Verdict
 from rrtf.sandbox import SandboxConfig, SandboxRuntime
 from rrtf.sandbox.harness import JudgingFailure
@@ -26,7 +26,7 @@ def stage(sandbox: SandboxConfig, runtime: SandboxRuntime, notes: Callable[[], J
         row=Verdict,
         key=lambda row: row.problem_id,
         order=lambda row: (row.response_id,),
-        identity=sandbox.model_dump(mode="json"),
+        identity=judge_identity(sandbox),
         open=partial(_open, sandbox, runtime),
         expected=lambda case: len(responses(case)),
         unit="programs",

@@ -16,11 +16,12 @@ from typing import cast
 from rrtf.benchmarks.results import compare, scores
 from rrtf.engine.artifacts import Manifest, require_manifest
 from rrtf.engine.stage import FoldStage, FoldTask, Row, Tick
-from rrtf.identity import Json
+from rrtf.identity import Json, fingerprint
 from rrtf.joins import AFTER, BEFORE, CURATE, EXAM, EXECUTE, RANK, REPORT, STUDENT, TEACHER, TRAIN, Curation, ExamProblem, Graded, Ranking
 from rrtf.records import Outcome, Problem, Response, Verdict
 from rrtf.reporting import FILES, TRAINING, Example, Flow, Histogram, Question, ReportData, StageRun, results_json, write_report
 from rrtf.reporting.examples import choose
+from rrtf.reporting.flips import FlipTest
 from rrtf.reporting.words import headline, primary
 
 READS = (CURATE, STUDENT, TEACHER, EXECUTE, RANK, TRAIN, EXAM, BEFORE, AFTER)
@@ -29,20 +30,21 @@ _PASSES = {BEFORE: 3, AFTER: 3}
 """How often rows are read: for scores, comparison and examples. Answers of a large examination do not fit into memory."""
 
 
-def stage(title: str) -> FoldStage:
-    """The stage."""
-    return FoldStage(name=REPORT, version=1, reads=READS, identity={"title": title}, work=partial(_work, title), outputs=_outputs, tells=True)
+def stage(title: str, flips: FlipTest | None = None) -> FoldStage:
+    """The stage. `flips` is what the run's flip test found, if there was one."""
+    identity: Json = {"title": title, "flips": fingerprint(flips) if flips else None}
+    return FoldStage(name=REPORT, version=2, reads=READS, identity=identity, work=partial(_work, title, flips), outputs=_outputs, tells=True)
 
 
-def gather(title: str, task: FoldTask) -> ReportData:
+def gather(title: str, task: FoldTask, flips: FlipTest | None = None) -> ReportData:
     """The data of a run's report."""
     manifests = {name: require_manifest(task.inputs[name]) for name in READS}
     total = sum(manifests[name].rows * _PASSES.get(name, 1) for name in _ROWS)
     with task.progress(REPORT, total, "rows") as tick:
-        return _gathered(title, task, manifests, tick)
+        return _gathered(title, task, manifests, flips, tick)
 
 
-def _gathered(title: str, task: FoldTask, manifests: Mapping[str, Manifest], tick: Tick) -> ReportData:
+def _gathered(title: str, task: FoldTask, manifests: Mapping[str, Manifest], flips: FlipTest | None, tick: Tick) -> ReportData:
     def graded(name: str) -> Iterator[Graded]:
         return _rows(task, name, tick)
 
@@ -94,12 +96,13 @@ def _gathered(title: str, task: FoldTask, manifests: Mapping[str, Manifest], tic
         examples=tuple(examples),
         examples_of=examples_of,
         runs=tuple(_run(name, manifest) for name, manifest in manifests.items()),
+        flips=flips,
         versions=manifests[AFTER].environment,
     )
 
 
-def _work(title: str, task: FoldTask) -> Json:
-    data = gather(title, task)
+def _work(title: str, flips: FlipTest | None, task: FoldTask) -> Json:
+    data = gather(title, task, flips)
     write_report(data, task.folder)
     results = cast("dict[str, Json]", results_json(data))
     return {"headline": headline(data.comparisons), "comparisons": results["comparisons"]}
