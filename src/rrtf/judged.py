@@ -9,7 +9,6 @@ import difflib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from rrtf.benchmarks import open_benchmark
@@ -88,18 +87,13 @@ def results(answers: Iterable[tuple[Problem, str]], judge: Judge, form: FormatNa
             found = extract_code(form, problem, text)
             # The position makes the id: of equal answers each has its own, and the judge knows that their programs are equal.
             response = Response(
-                problem_id=_id(problem), author=_ANYBODY, index=position, text="", code=found.code, rule=found.rule, stop="stop", completion_tokens=0
+                problem_id=problem.id, author=_ANYBODY, index=position, text="", code=found.code, rule=found.rule, stop="stop", completion_tokens=0
             )
             positions[response.problem_id, response.id] = position
             yield problem, response
 
     for found in judge(responses()):
         yield positions.pop((found.problem_id, found.response_id)), found
-
-
-@lru_cache(maxsize=256)
-def _id(problem: Problem) -> str:
-    return problem.id
 
 
 def unknown(name: str, names: Iterable[str], where: str) -> DataError:
