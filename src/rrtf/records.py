@@ -114,8 +114,27 @@ class File:
     text: str
 
 
+class _Identified:
+    """Keeps a content id once it is computed: it is asked for far more often than records are made. No field: not in equality, storage or copies."""
+
+    __slots__ = ("_known_id",)
+    _known_id: str
+
+    @property
+    def id(self) -> str:
+        """Content id; what it covers is said where `_content` is."""
+        try:
+            return self._known_id
+        except AttributeError:
+            object.__setattr__(self, "_known_id", self._content())
+            return self._known_id
+
+    def _content(self) -> str:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(_Identified):
     """An instruction with tests."""
 
     name: str
@@ -138,8 +157,7 @@ class Problem:
     module: str = field(default="solution", metadata=LATER)
     """The name by which pytest files import the program."""
 
-    @property
-    def id(self) -> str:
+    def _content(self) -> str:
         """Content id over everything that can change an answer or a verdict; name, split, level and topic are labels."""
         beside = [self.files, self.module] if self.files or self.module != "solution" else []  # so that problems without keep the ids they always had
         return content_id("p", self.instruction, self.prompt, self.entry_point, [[type(t).__name__, t] for t in self.tests], self.reference, *beside)
@@ -165,7 +183,7 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(_Identified):
     """A completion taken as an answer to a problem."""
 
     problem_id: str
@@ -180,8 +198,7 @@ class Response:
     stop: StopReason
     completion_tokens: int
 
-    @property
-    def id(self) -> str:
+    def _content(self) -> str:
         """Content id: same author, same sample number, same text and same program found in it give the same id, and so the same verdict."""
         return content_id("r", self.problem_id, self.author, self.index, self.text, self.code)
 

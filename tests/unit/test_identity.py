@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import enum
 import json
 import math
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 from rrtf.errors import RecipeError
 from rrtf.identity import canonical, content_id, derive_seed, fingerprint, stable
-from rrtf.records import Author, CallTest, Outcome
+from rrtf.records import Author, CallTest, Outcome, Problem
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -147,3 +150,13 @@ def test_names_are_those_of_earlier_versions() -> None:
 @given(st.text(max_size=5))
 def test_any_text_has_a_fingerprint(text: str) -> None:
     assert len(fingerprint(text)) == 64
+
+
+def test_a_kept_id_is_no_part_of_a_record():
+    made = Problem(name="a", instruction="b", prompt="", entry_point="f", tests=(CallTest("[1]", "1"),))
+    known = dataclasses.replace(made)
+    assert known.id == known.id == made.id
+    assert known == dataclasses.replace(known)
+    assert dataclasses.replace(known, instruction="c").id != known.id
+    assert pickle.loads(pickle.dumps(known)).id == copy.copy(known).id == known.id
+    assert [field.name for field in dataclasses.fields(Problem)][:2] == ["name", "instruction"]
