@@ -278,7 +278,7 @@ def test_the_order_of_completion_changes_no_digest(toy: Toy, directory: Path, tm
 class Backwards:
     """An executor that finishes the last item first."""
 
-    def map(self, work: Callable[..., object], items: object) -> object:
+    def map(self, work: Callable[..., object], items: object, needs: str) -> object:
         return reversed(list(InlineExecutor().map(work, items)))  # type: ignore[arg-type]
 
 

@@ -23,7 +23,7 @@ from rrtf.engine.progress import progress
 from rrtf.engine.stage import Case, Failure, FoldStage, FoldTask, MapStage, Opener, Row, Stage, Task, Tick, Work
 from rrtf.errors import DataError, EngineError
 from rrtf.identity import Json, fingerprint, stable
-from rrtf.protocols import Executor
+from rrtf.protocols import Executor, Lost
 
 Action = Literal["reuse", "resume", "run"]
 
@@ -222,14 +222,17 @@ def _run_map(pipeline: Pipeline, stage: MapStage, inputs: Mapping[str, str], exe
     if owed:
         known = parts.known(folder, stage, identity)
         total = sum(stage.expected(case) for number in owed for case in groups[number])
-        opener = stage.open({name: pipeline.folder(name) for name in stage.reads})
+        opener = stage.open({name: pipeline.folder(name).absolute() for name in stage.reads})
+        # Without inputs there is one part: nothing to share out, and what it reads is where the run was started.
+        needs = stage.needs if stage.reads else "driver"
         with progress(stage.name, total, stage.unit) as bar:
             count = _Count(bar)
             tasks = (Task(groups[number], {case.key: known[case.key] for case in groups[number] if case.key in known}, count) for number in owed)
             finished = 0
-            for position, found in executor.map(partial(_collecting, opener), tasks):
+            for position, found in executor.map(partial(_collecting, opener), tasks, needs):
                 group = groups[owed[position]]
-                parts.store(folder / names[owed[position]], stage, identity, group, found)
+                rows_found = [Failure(case.key, found.reason) for case in group] if isinstance(found, Lost) else found
+                parts.store(folder / names[owed[position]], stage, identity, group, rows_found)
                 finished += sum(stage.expected(case) for case in group)
                 count.reach(finished)
     written: list[Part] = []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rrtf.identity import Json
+from rrtf.protocols import Needs
 
 Row = Any
 """A frozen record. Its type is the stage's `row`."""
@@ -84,6 +85,8 @@ class MapStage:
     """Facts about how it ran that belong into the manifest, such as what was isolated."""
     part_cases: int = 32
     """Cases in one part: what a kill can cost. Bears no identity."""
+    needs: Needs = "processors"
+    """What its work asks of where it runs, for executors that have a choice. Bears no identity."""
 
 
 @dataclass(frozen=True, slots=True)

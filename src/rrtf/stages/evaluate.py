@@ -171,6 +171,7 @@ def stage(
         summarize=summary,
         notes=notes,
         part_cases=part_cases,
+        needs="devices",
     )
 
 
