@@ -26,7 +26,7 @@ from typing import Any, Literal, TypeVar
 import ray
 import ray._private.worker as ray_worker
 from ray._private.services import get_ray_address_from_environment
-from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, RayError, WorkerCrashedError
+from ray.exceptions import GetTimeoutError, NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, RayError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rrtf.engine.cluster import RayHow
@@ -358,14 +358,24 @@ class _Pool:
             raise value
         slot.state, self._stillborn = "open", 0
 
-    def _bury(self, slot: _Slot, error: BaseException) -> Iterator[tuple[int, Lost]]:
-        """Give the items of a dead worker to others."""
+    def _bury(self, slot: _Slot, error: BaseException) -> Iterator[tuple[int, Any]]:
+        """Take what a dead worker had finished, and give the rest of its items to others."""
         self._slots.remove(slot)
         self._controls = {ref: other for ref, other in self._controls.items() if other is not slot}
         self._counted = float("-inf")
         with contextlib.suppress(RayError):
             ray.kill(slot.actor)  # it may only be out of reach
-        jobs, reason = list(slot.jobs.values()), f"{_short(error)}, on node {slot.node or 'unknown'}"
+        jobs: list[_Job] = []
+        for ref, job in slot.jobs.items():
+            try:
+                good, result = ray.get(ref, timeout=0)
+            except (*_DEATHS, GetTimeoutError):
+                jobs.append(job)
+                continue
+            if not good:
+                raise result
+            yield job.position, result
+        reason = f"{_short(error)}, on node {slot.node or 'unknown'}"
         self._say(f"  ray: a worker ended ({reason}); {len(jobs)} parts that it had are given to others")
         if slot.state != "open":
             self._stillborn += 1
@@ -377,8 +387,7 @@ class _Pool:
                 ) from error
         for number, job in enumerate(jobs):
             job.deaths += number == 0  # the one that it worked on; the others only waited
-        for job in reversed(jobs):
-            if job.deaths < _ATTEMPTS:
-                self._backlog.appendleft(job)
-            else:
+        self._backlog.extendleft(job for job in reversed(jobs) if job.deaths < _ATTEMPTS)
+        for job in jobs:
+            if job.deaths >= _ATTEMPTS:
                 yield job.position, Lost(f"{job.deaths} workers ended while they worked on it, the last: {reason}")
