@@ -5,9 +5,10 @@ Not here: how programs are run (`rrtf.sandbox`), and how their results become ve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import cast
 
 from rrtf.errors import SandboxError
 from rrtf.identity import Json
@@ -50,3 +51,10 @@ def isolation(config: ProcessConfig | PlainConfig) -> Json:
     with open_sandbox(config, SandboxRuntime(workers=1)) as sandbox:
         found = sandbox.isolation()
     return {"granted": list(found.granted), "missing": list(found.missing)}
+
+
+def weakest(found: Sequence[Json]) -> Json:
+    """What can be said of several machines together: isolated is what all of them isolate, missing what any of them lacks."""
+    each = [cast("dict[str, list[str]]", notes) for notes in found]
+    common = [name for name in each[0]["granted"] if all(name in notes["granted"] for notes in each)]
+    return {"granted": cast("Json", common), "missing": cast("Json", list(dict.fromkeys(name for notes in each for name in notes["missing"])))}

@@ -74,3 +74,10 @@ def test_answers_without_a_program_do_not_hide_a_broken_machine() -> None:
     without = judge(PROBLEMS[0], None, Failing(None, frozenset()))
     with pytest.raises(SandboxError, match="20 programs in a row"):
         list(judging._unless_hopeless(iter([item for _ in range(20) for item in (without, failure)])))
+
+
+def test_of_several_machines_only_what_all_isolate_is_granted() -> None:
+    first, second = {"granted": ["mounts", "network", "memory"], "missing": []}, {"granted": ["mounts", "memory"], "missing": ["network (refused)"]}
+    assert judging.weakest([first, second]) == {"granted": ["mounts", "memory"], "missing": ["network (refused)"]}
+    assert judging.weakest([second, first]) == {"granted": ["mounts", "memory"], "missing": ["network (refused)"]}
+    assert judging.weakest([first]) == first

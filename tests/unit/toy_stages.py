@@ -92,7 +92,7 @@ class Toy:
             expected=lambda case: self.n,
             unit="draws",
             summarize=_count,
-            notes=lambda: {"toy": True},
+            notes=_toy_notes,
             part_cases=self.part,
         )
 
@@ -117,6 +117,10 @@ class Toy:
 def pay(log: Path, what: str) -> None:
     with log.open("a") as file:
         file.write(f"{what}\n")
+
+
+def _toy_notes() -> Json:
+    return {"toy": True}
 
 
 def _count(rows: Iterator[Item | Draw]) -> Json:
