@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -317,7 +318,7 @@ class Elsewhere:
 
 def test_what_is_noted_of_several_machines_is_agreed_upon(toy: Toy, directory: Path) -> None:
     built = toy.pipeline(directory)
-    stages = [replace(stage, agree=lambda notes: list(notes)) if stage.name == "draw" else stage for stage in built.stages]  # type: ignore[type-var]
+    stages = [replace(stage, agree=list) if stage.name == "draw" else stage for stage in built.stages]  # type: ignore[type-var]
     manifests = runner.run(runner.Pipeline(directory, stages), None, Elsewhere(), lambda line: None)  # type: ignore[arg-type]
     assert manifests["draw"].notes == [{"machine": 0}, {"machine": 1}, {"machine": 2}]
     assert manifests["source"].notes == {"machine": 0}
