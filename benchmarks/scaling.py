@@ -35,6 +35,7 @@ from rrtf.engine.cluster import RayHow
 from rrtf.engine.executors import open_executor
 from rrtf.engine.stage import MapStage, Task
 from rrtf.joins import CURATE, EXECUTE, STUDENT, TEACHER, Curation
+from rrtf.judging import isolation
 from rrtf.protocols import Executor, Needs
 from rrtf.records import AssertTest, Author, Problem, Response
 from rrtf.sandbox import ProcessConfig, SandboxRuntime
@@ -214,7 +215,7 @@ def pipeline(directory: Path, programs: int, part: int) -> runner.Pipeline:
             _made(CURATE, (), Curation, [Curation(problem) for problem in chosen], lambda row: row.problem.id),
             _made(TEACHER, (), Response, [], lambda row: row.problem_id),
             _made(STUDENT, (), Response, [_answer(problem, index) for problem in chosen for index in range(counts[problem.id])], lambda row: row.problem_id),
-            execute.stage(ProcessConfig(), SandboxRuntime(workers=1), lambda: None, part),
+            execute.stage(ProcessConfig(), SandboxRuntime(workers=1), partial(isolation, ProcessConfig()), part),
         ),
     )
 
