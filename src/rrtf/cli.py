@@ -245,12 +245,12 @@ def judge(answers: Path, benchmark: str | None, problems: Path | None, out: Path
 
 
 @cli.command()
-@click.argument("kind", type=click.Choice(["humaneval", "mbpp"]))
+@click.argument("kind", type=click.Choice(["humaneval", "mbpp", "apps", "leetcode", "kodcode"]))
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--train", type=int, help="Set this many problems aside for training and hold the others out; as the benchmark says when not given.")
-def convert(kind: Literal["humaneval", "mbpp"], source: Path, out: Path, train: int | None) -> None:
-    """Convert a HumanEval or MBPP file SOURCE to our problem format. `package` as SOURCE takes HumanEval from its package."""
+def convert(kind: Literal["humaneval", "mbpp", "apps", "leetcode", "kodcode"], source: Path, out: Path, train: int | None) -> None:
+    """Convert SOURCE, a file as its authors released it, to our problem format. `apps` reads TACO too; `humaneval package OUT` needs no file."""
     from rrtf import convert as conversion
 
     for line in conversion.convert(source, kind, out, train=train).lines():
@@ -262,7 +262,7 @@ def schema() -> None:
     """Print the JSON Schema of problem and response files."""
     import json
 
-    from rrtf.formats import json_schema
+    from rrtf.rows import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
 

@@ -1,8 +1,7 @@
-"""HumanEval and MBPP files, as their authors released them, -> problem files in our format.
+"""Files of HumanEval, MBPP, APPS, TACO, LeetCodeDataset and KodCode, as their authors released them, -> problem files in our format.
 
-Reads JSONL, a JSON list (sanitized-mbpp.json), and either of them gzipped. A row that cannot be used is set aside with its reason instead of ending
-everything. Not here: how a
-row of a benchmark becomes a problem (`rrtf.benchmarks`), and whether the problems are any good (`rrtf check`).
+Reads JSONL, a JSON list (sanitized-mbpp.json), either of them gzipped, and Parquet. A row that cannot be used is set aside with its reason instead of ending
+everything. Not here: how a row of a benchmark becomes a problem (`rrtf.benchmarks`), and whether the problems are any good (`rrtf check`).
 """
 
 from __future__ import annotations
@@ -10,19 +9,24 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
 from rrtf import formats
-from rrtf.benchmarks import humaneval, mbpp
+from rrtf.benchmarks import apps, humaneval, kodcode, leetcode, mbpp
+from rrtf.benchmarks.assertions import Kept, rewritten
+from rrtf.engine import tables
 from rrtf.errors import DataError
 from rrtf.quality.split import stratified
-from rrtf.records import Problem
+from rrtf.records import AssertTest, CallTest, Problem
 
-Kind = Literal["humaneval", "mbpp"]
+Kind = Literal["humaneval", "mbpp", "apps", "leetcode", "kodcode"]
+_SUITES = ("humaneval", "mbpp", "leetcode")
+"""Those that are written as asserts."""
 
 PACKAGE = Path("package")
 """As the source of HumanEval: its Python package, which carries the data."""
@@ -47,6 +51,10 @@ class Conversion:
     """Problems written whose split is `train`."""
     test: int
     set_aside: tuple[SetAside, ...]
+    calls: int = 0
+    """Problems whose asserts became calls that are compared outside the sandbox."""
+    kept: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Why asserts stayed code, and in how many problems."""
 
     @property
     def written(self) -> int:
@@ -57,15 +65,18 @@ class Conversion:
         """The same for people."""
         for row in self.set_aside:
             yield f"set aside: {row.reason}"
+        if self.calls or self.kept:
+            yield f"asserts of {self.calls} problems became calls, compared outside the sandbox; of {sum(self.kept.values())} they stayed code"
+        for reason, count in sorted(self.kept.items(), key=lambda pair: (-pair[1], pair[0])):
+            yield f"stayed code: {reason} ({count})"
         yield f"{self.out}: {self.written} problems ({self.train} train, {self.test} test), {len(self.set_aside)} rows set aside"
 
 
 def convert(source: Path, kind: Kind, out: Path, *, train: int | None = None) -> Conversion:
-    """Write the problems of a HumanEval or MBPP file to `out` as JSONL, whole or not at all.
+    """Write the problems of a file of that kind (`apps` is TACO's too) to `out` as JSONL, whole or not at all.
 
     `train` sets that many aside for training (`rrtf.quality.split`) instead of the split that the benchmark's authors made. Raises `DataError` when the
-    file cannot be
-    read, when nothing in it can be used, or when there are fewer problems than `train`.
+    file cannot be read, when nothing in it can be used, or when there are fewer problems than `train`.
     """
     problems: dict[str, Problem] = {}
     set_aside: list[SetAside] = []
@@ -82,22 +93,44 @@ def convert(source: Path, kind: Kind, out: Path, *, train: int | None = None) ->
     chosen = list(problems.values()) if train is None else stratified(problems.values(), train)
     formats.write_problems(out, chosen)
     trained = sum(problem.split == "train" for problem in chosen)
-    return Conversion(out, trained, len(chosen) - trained, tuple(set_aside))
+    calls = sum(isinstance(problem.tests[0], CallTest) for problem in chosen) if kind in _SUITES else 0
+    kept = Counter(_why_kept(problem) for problem in chosen if isinstance(problem.tests[0], AssertTest))
+    return Conversion(out, trained, len(chosen) - trained, tuple(set_aside), calls, kept)
+
+
+def _why_kept(problem: Problem) -> str:
+    code = "\n".join(test.code for test in problem.tests if isinstance(test, AssertTest))
+    found = rewritten(code, problem.entry_point or "")
+    return found.reason if isinstance(found, Kept) else "set-up code"
 
 
 def _problems(source: Path, kind: Kind) -> Iterator[tuple[str, Problem | DataError]]:
     if kind == "humaneval" and source == PACKAGE and not source.exists():
         yield from ((problem.name, problem) for problem in humaneval.HumanEval().problems())
         return
-    for where, row in _rows(source):
+    for number, (where, row) in enumerate(_rows(source), 1):
         try:
             if isinstance(row, DataError):
                 raise row
-            problem = mbpp.problem_of(row, where)[1] if kind == "mbpp" else _humaneval(row, where)
+            problem = _problem(kind, row, where, number)
             formats.require_readable(problem, partial(_fault, where))
             yield where, problem
         except DataError as error:
             yield where, error
+
+
+def _problem(kind: Kind, row: object, where: str, number: int) -> Problem:
+    match kind:
+        case "humaneval":
+            return _humaneval(row, where)
+        case "mbpp":
+            return mbpp.problem_of(row, where)[1]
+        case "apps":
+            return apps.problem_of(row, where, number)
+        case "leetcode":
+            return leetcode.problem_of(row, where)
+        case "kodcode":
+            return kodcode.problem_of(row, where, number)
 
 
 def _fault(where: str, field: str, what: str) -> DataError:
@@ -114,6 +147,12 @@ def _humaneval(row: object, where: str) -> Problem:
 
 def _rows(source: Path) -> Iterator[tuple[str, object]]:
     """Place and content of every row; a `DataError` for one that is not JSON. Raises `DataError` for a file that is none."""
+    if source.suffix == ".parquet":
+        try:
+            yield from ((f"{source}, row {number}", row) for number, row in enumerate(tables.read_plain(source), 1))
+        except OSError as error:
+            raise DataError(f"{source} cannot be read ({error.strerror or error}).", hint="Give the file as its authors released it.") from error
+        return
     text = _text(source)
     if text.lstrip().startswith("["):
         try:

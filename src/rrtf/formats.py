@@ -1,6 +1,6 @@
 """Reading and writing users' files: problems and responses as JSONL or Parquet, with errors that name file, line and field.
 
-`docs/formats.md` documents both with examples; `json_schema` gives their JSON Schema. Values that JSON lacks are tagged as in `rrtf.values`.
+`docs/formats.md` documents both with examples; `rrtf.rows` has their fields and JSON Schema. Values that JSON lacks are tagged as in `rrtf.values`.
 Not here: other people's formats (`rrtf.benchmarks`), and artefacts of a run (`rrtf.engine.tables`).
 """
 
@@ -18,94 +18,17 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from rrtf import values
 from rrtf.engine import tables
 from rrtf.errors import DataError
-from rrtf.records import AssertTest, CallTest, IOTest, Problem, Role, Split, Test
-
-_CONFIG = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class CallTestRow(BaseModel):
-    """Call the entry point and compare the result."""
-
-    model_config = _CONFIG
-    args: list[Any]
-    """Positional arguments."""
-    kwargs: dict[str, Any] = {}
-    """Keyword arguments."""
-    expected: Any = None
-    """The result; null means None. Leave it out when `raises` is given."""
-    raises: str | None = Field(default=None, min_length=1)
-    """Name of the exception class that the call must raise."""
-
-
-class IOTestRow(BaseModel):
-    """Run the program and compare what it prints."""
-
-    model_config = _CONFIG
-    stdin: str
-    """What the program reads."""
-    stdout: str
-    """What it must print; white space at line ends and final newlines do not count."""
-
-
-class AssertTestRow(BaseModel):
-    """Run code after the program; it passes by finishing without an exception."""
-
-    model_config = _CONFIG
-    code: str
-    """Python statements, such as `assert f(1) == 2`."""
-
-
-class ProblemRow(BaseModel):
-    """One problem: one line of a JSONL file, or one row of a Parquet file."""
-
-    model_config = _CONFIG
-    name: str = Field(min_length=1)
-    """Unique in the file."""
-    instruction: str = Field(min_length=1)
-    """What is asked, in words; for a function usually its docstring."""
-    prompt: str = ""
-    """Code the answer continues: imports, signature, docstring. May be empty."""
-    entry_point: str | None = None
-    """The function that the tests call. Needed by `args` tests."""
-    tests: list[CallTestRow | IOTestRow | AssertTestRow] = Field(min_length=1)
-    """All of one kind. In Parquet: a list, or this list as JSON text."""
-    reference: str | None = None
-    """A whole program that passes every test; the teacher's answer when the teacher is `reference`."""
-    split: Split = "train"
-    """`train` to learn from, `test` to be held out."""
-    level: str = ""
-    """Difficulty, for reports."""
-    topic: str = ""
-    """Topic, for reports."""
-
-
-class ResponseRow(BaseModel):
-    """One answer to a problem."""
-
-    model_config = _CONFIG
-    name: str = Field(min_length=1, validation_alias=pydantic.AliasChoices("name", "task_id"))
-    """The problem's name (`task_id` is read too, as in OpenAI's sample files)."""
-    completion: str
-    """The answer as the model gave it: text, a fenced block, or code."""
-    model: str = "unknown"
-    """Who wrote it."""
-    role: Role = "student"
-    """`student`, `teacher` or `reference`."""
-
+from rrtf.records import AssertTest, CallTest, File, IOTest, Problem, PytestTest, Test
+from rrtf.rows import AssertTestRow, CallTestRow, FileRow, IOTestRow, ProblemRow, PytestTestRow, ResponseRow, TestRow
 
 _Row = TypeVar("_Row", bound=BaseModel)
 Fault = Callable[[str, str], DataError]
 """The error for a field and what is wrong with it; the place is known to whoever made it."""
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of problem and response rows."""
-    return {"problem": ProblemRow.model_json_schema(), "response": ResponseRow.model_json_schema(by_alias=False)}
 
 
 def read_problems(path: Path) -> list[Problem]:
@@ -156,18 +79,31 @@ def problem_json(problem: Problem) -> dict[str, Any]:
         value = getattr(problem, field)
         if value or (field == "reference" and value is not None):
             row[field] = value
+    if problem.files:
+        row["files"] = [{"path": file.path, "text": file.text} for file in problem.files]
+    if problem.module != "solution":
+        row["module"] = problem.module
     return {**row, "split": problem.split, "tests": [_test_json(test) for test in problem.tests]}
 
 
 def _test_json(test: Test) -> dict[str, Any]:
-    if isinstance(test, IOTest):
-        return {"stdin": test.stdin, "stdout": test.stdout}
-    if isinstance(test, AssertTest):
-        return {"code": test.code}
-    row: dict[str, Any] = {"args": json.loads(test.args)}
-    if test.kwargs != "{}":
-        row["kwargs"] = json.loads(test.kwargs)
-    return {**row, **({"raises": test.raises} if test.raises else {"expected": json.loads(test.expected or "null")})}
+    match test:
+        case IOTest():
+            return {"stdin": test.stdin, "stdout": test.stdout, **_rule(test, "lines")}
+        case AssertTest():
+            return {"code": test.code}
+        case PytestTest():
+            return {"node": test.node}
+        case CallTest():
+            row: dict[str, Any] = {"args": json.loads(test.args)}
+            if test.kwargs != "{}":
+                row["kwargs"] = json.loads(test.kwargs)
+            return {**row, **({"raises": test.raises} if test.raises else {"expected": json.loads(test.expected or "null")}), **_rule(test, "near")}
+
+
+def _rule(test: CallTest | IOTest, usual: str) -> dict[str, Any]:
+    given: dict[str, Any] = {} if test.match == usual else {"match": test.match}
+    return given if test.tolerance is None else {**given, "tolerance": test.tolerance}
 
 
 def _rows(path: Path, kind: type[_Row]) -> Iterator[tuple[int, _Row]]:
@@ -209,7 +145,7 @@ def _said(error: Any, kind: type[BaseModel]) -> str:
     """What pydantic found, in a user's words."""
     field = str(error["loc"][-1])
     if error["type"] == "extra_forbidden":
-        known = {*kind.model_fields, *CallTestRow.model_fields, *IOTestRow.model_fields, *AssertTestRow.model_fields}
+        known = {*kind.model_fields, *(name for row in (CallTestRow, IOTestRow, AssertTestRow, PytestTestRow, FileRow) for name in row.model_fields)}
         near = difflib.get_close_matches(field, sorted(known), n=1)
         return "there is no such field here" + (f"; did you mean {near[0]!r}?" if near and near[0] != field else "")
     if error["type"] == "missing":
@@ -242,8 +178,9 @@ def _most_telling(error: pydantic.ValidationError, data: dict[str, Any]) -> Any:
         tests = data.get("tests")
         place = first["loc"][1]
         test = cast("Any", tests)[place] if isinstance(tests, list) and isinstance(place, int) else None
-        meant = "IOTestRow" if isinstance(test, dict) and ("stdin" in test or "stdout" in test) else "CallTestRow"
-        meant = "AssertTestRow" if isinstance(test, dict) and "code" in test else meant
+        given = cast("dict[str, Any]", test) if isinstance(test, dict) else {}
+        kinds = {"stdin": "IOTestRow", "stdout": "IOTestRow", "code": "AssertTestRow", "node": "PytestTestRow"}
+        meant = next((kind for field, kind in kinds.items() if field in given), "CallTestRow")
         return next((item for item in errors if item["loc"][:3] == ("tests", place, meant)), first)
     return first
 
@@ -275,13 +212,14 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
         raise _no_file(path, error) from error
     for number, found in enumerate(rows, 1):
         row = _given(found)
-        if isinstance(row.get("tests"), str):
-            try:
-                row["tests"] = json.loads(row["tests"])
-            except (ValueError, RecursionError) as error:
-                raise _fault(path, number, "tests", f"its JSON text is not valid ({error})") from error
-        elif isinstance(row.get("tests"), list):
-            row["tests"] = [_given(cast("dict[str, Any]", test)) if isinstance(test, dict) else test for test in row["tests"]]
+        for field in ("tests", "files"):
+            if isinstance(row.get(field), str):
+                try:
+                    row[field] = json.loads(row[field])
+                except (ValueError, RecursionError) as error:
+                    raise _fault(path, number, field, f"its JSON text is not valid ({error})") from error
+            elif isinstance(row.get(field), list):
+                row[field] = [_given(cast("dict[str, Any]", item)) if isinstance(item, dict) else item for item in row[field]]
         yield number, row
 
 
@@ -308,13 +246,7 @@ def _fault(path: Path, number: int, field: str, what: str) -> DataError:
 
 
 def _problem(row: ProblemRow, fault: Fault) -> Problem:
-    kinds = {type(test) for test in row.tests}
-    if len(kinds) > 1:
-        raise fault("tests", "tests of one problem must be all of one kind: args/expected, stdin/stdout, or code")
-    if kinds == {CallTestRow} and not row.entry_point:
-        raise fault("entry_point", "it is missing, and `args` tests need a function to call")
-    if row.entry_point is not None and (not row.entry_point.isidentifier() or keyword.iskeyword(row.entry_point)):
-        raise fault("entry_point", f"{row.entry_point!r} is not a Python name")
+    _check_together(row, fault)
     if row.reference is not None:
         _parses(row.reference, "reference", fault)
     return Problem(
@@ -327,7 +259,52 @@ def _problem(row: ProblemRow, fault: Fault) -> Problem:
         split=row.split,
         level=row.level,
         topic=row.topic,
+        files=tuple(File(file.path, file.text) for file in row.files),
+        module=row.module,
     )
+
+
+def _check_together(row: ProblemRow, fault: Fault) -> None:
+    """What one field says about another."""
+    kinds = {type(test) for test in row.tests}
+    if len(kinds) > 1:
+        raise fault("tests", "tests of one problem must be all of one kind: args/expected, stdin/stdout, code, or node")
+    if kinds == {CallTestRow} and not row.entry_point:
+        raise fault("entry_point", "it is missing, and `args` tests need a function to call")
+    if row.entry_point is not None:
+        name, dotted, method = row.entry_point.partition("().")
+        if not all(map(_is_name, (name, method) if dotted else (name,))):
+            raise fault("entry_point", f"{row.entry_point!r} is not a Python name, nor a method such as Solution().name")
+        if dotted and kinds & {IOTestRow, PytestTestRow}:
+            raise fault("entry_point", "only `args` and `code` tests can call a method of a new instance")
+    if not _is_name(row.module):
+        raise fault("module", f"{row.module!r} is not a Python name")
+    paths = [file.path for file in row.files]
+    for place, path in enumerate(paths):
+        parts = path.split("/")
+        if any(part in ("", ".", "..") or not part.isprintable() or set(part) & set("\\:[]") for part in parts):
+            raise fault(f"files.{place}.path", f"{path!r} is not a plain relative path, such as data/input.txt")
+        if any(other == path or other.startswith(path + "/") for other in paths[place + 1 :]) or any(path.startswith(other + "/") for other in paths[:place]):
+            raise fault(f"files.{place}.path", f"{path!r} stands in the way of another file")
+    for place, test in enumerate(row.tests):
+        if isinstance(test, PytestTestRow):
+            _check_node(test.node, paths, row.module, fault, f"tests.{place}.node")
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)
+
+
+def _check_node(node: str, paths: list[str], module: str, fault: Fault, field: str) -> None:
+    path, *names = node.split("::")
+    if not names or not all(map(_is_name, names)):
+        raise fault(field, f"{node!r} is not a file and a test function in it, such as test_solution.py::test_add (without parameters)")
+    if path not in paths:
+        raise fault(field, f"there is no {path!r} among `files`")
+    if not path.endswith(".py"):
+        raise fault(field, f"{path!r} is no Python file")
+    if f"{module}.py" in paths:
+        raise fault("files", f"{module}.py is where the program goes; name the file otherwise, or set `module`")
 
 
 def _parses(code: str, field: str, fault: Fault) -> None:
@@ -341,12 +318,22 @@ def _parses(code: str, field: str, fault: Fault) -> None:
         raise fault(field, f"it is not valid Python ({str(error) or 'nested too deeply'})") from error
 
 
-def _test(test: CallTestRow | IOTestRow | AssertTestRow, field: str, fault: Fault) -> Test:
-    if isinstance(test, IOTestRow):
-        return IOTest(test.stdin, test.stdout)
-    if isinstance(test, AssertTestRow):
-        _parses(test.code, f"{field}.code", fault)
-        return AssertTest(test.code)
+def _test(test: TestRow, field: str, fault: Fault) -> Test:
+    match test:
+        case IOTestRow():
+            if test.tolerance is not None and test.match != "tokens":
+                raise fault(f"{field}.tolerance", f"it says nothing with match {test.match!r}, only with 'tokens'")
+            return IOTest(test.stdin, test.stdout, test.match, test.tolerance)
+        case AssertTestRow():
+            _parses(test.code, f"{field}.code", fault)
+            return AssertTest(test.code)
+        case PytestTestRow():
+            return PytestTest(test.node)
+        case CallTestRow():
+            return _call_test(test, field, fault)
+
+
+def _call_test(test: CallTestRow, field: str, fault: Fault) -> CallTest:
     if test.raises is not None and "expected" in test.model_fields_set:
         raise fault(field, "it has both `expected` and `raises`; a call does one or the other")
     if test.raises is None and "expected" not in test.model_fields_set:
@@ -357,12 +344,26 @@ def _test(test: CallTestRow | IOTestRow | AssertTestRow, field: str, fault: Faul
     given = values.loads(keywords)
     if not isinstance(given, dict) or not all(isinstance(name, str) and name.isidentifier() for name in cast("dict[object, object]", given)):
         raise fault(f"{field}.kwargs", "it must be an object whose keys are names of arguments")
+    expected = None if test.raises else _plain(test.expected, f"{field}.expected", fault)
+    _check_rule(test, expected, field, fault)
     return CallTest(
-        args=_plain(test.args, f"{field}.args", fault),
-        kwargs=keywords,
-        expected=None if test.raises else _plain(test.expected, f"{field}.expected", fault),
-        raises=test.raises,
+        args=_plain(test.args, f"{field}.args", fault), kwargs=keywords, expected=expected, raises=test.raises, match=test.match, tolerance=test.tolerance
     )
+
+
+def _check_rule(test: CallTestRow, expected: str | None, field: str, fault: Fault) -> None:
+    """Whether the rule of comparison fits what is expected."""
+    if test.match != "near" and expected is None:
+        raise fault(f"{field}.match", "it says how a result compares, and with `raises` there is none")
+    if (test.tolerance is not None) != (test.match == "within"):
+        raise fault(
+            f"{field}.tolerance", "match 'within' needs it" if test.match == "within" else f"it says nothing with match {test.match!r}, only with 'within'"
+        )
+    single = {"truth": ("true", "false"), "is": ("true", "false", "null")}.get(test.match)
+    if single and expected not in single:
+        raise fault(f"{field}.expected", f"with match {test.match!r} it must be {' or '.join(single)}")
+    if test.match == "within" and not (isinstance(test.expected, (int, float)) and not isinstance(test.expected, bool)):
+        raise fault(f"{field}.expected", "with match 'within' it must be a number")
 
 
 def _plain(data: Any, field: str, fault: Fault) -> str:

@@ -18,6 +18,9 @@ from rrtf.errors import RecipeError
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
+LATER = {"later": True}
+"""Field metadata of what a record type did not always have: left out while it holds its default, so that what was named before keeps its name."""
+
 
 def stable(value: object, where: str = "value") -> Json:
     """`value` as plain JSON data, or a `RecipeError` that names the place of the first part without a stable form.
@@ -33,7 +36,7 @@ def stable(value: object, where: str = "value") -> Json:
             raise RecipeError(f"{where} is {value!r}.", why="It has no stable form, so results could not be matched to it.", hint="Use a finite number.")
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: stable(getattr(value, field.name), f"{where}.{field.name}") for field in dataclasses.fields(value)}
+        return {field.name: stable(getattr(value, field.name), f"{where}.{field.name}") for field in dataclasses.fields(value) if not unset(field, value)}
     if isinstance(value, Mapping):
         mapping = cast("Mapping[object, object]", value)
         out: dict[str, Json] = {}
@@ -49,6 +52,11 @@ def stable(value: object, where: str = "value") -> Json:
         why="Work is matched to earlier work by a fingerprint, and this value would give another one in every process.",
         hint="Use numbers, text, lists and mappings.",
     )
+
+
+def unset(field: dataclasses.Field[object], record: object) -> bool:
+    """Whether a field that came later (`LATER`) still holds its default."""
+    return bool(field.metadata.get("later")) and getattr(record, field.name) == field.default
 
 
 def canonical(value: object) -> str:

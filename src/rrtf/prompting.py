@@ -23,7 +23,7 @@ from typing import Literal
 from rrtf.extraction import Extraction, extract
 from rrtf.extraction.syntax import FunctionNode, binds, bound, docstring_node, first_line, functions, header_end, offset, parse, same_tree, shape, string_lines
 from rrtf.protocols import Prompt
-from rrtf.records import Problem
+from rrtf.records import Problem, PytestTest
 
 FormatName = Literal["paper", "raw", "chat", "chat-prefill"]
 FORMATS: tuple[FormatName, ...] = ("paper", "raw", "chat", "chat-prefill")
@@ -88,7 +88,7 @@ def stop_strings(form: FormatName, problem: Problem) -> tuple[str, ...]:
 def extract_code(form: FormatName, problem: Problem, completion: str) -> Extraction:
     """The program in a completion of this problem's prompt in this format."""
     rendered = render(form, problem)
-    return extract(rendered.prefill + completion, rendered.continues, problem.entry_point)
+    return extract(rendered.prefill + completion, rendered.continues, problem.defines)
 
 
 def answer_text(form: FormatName, problem: Problem, code: str) -> str | None:
@@ -104,14 +104,14 @@ def answer_text(form: FormatName, problem: Problem, code: str) -> str | None:
     if not rendered.continues:
         return code.strip("\n") + "\n" if code.strip() else None
     module = parse(code)
-    body = None if module is None else _body_text(rendered.continues, module, code, problem.entry_point)
+    body = None if module is None else _body_text(rendered.continues, module, code, problem.defines)
     return body if body is not None else _rest_of_text(rendered, module, code, problem)
 
 
 def signature_of(problem: Problem) -> str:
     """The prompt's code up to and with the colon of the entry point's header; the whole prompt where it has no such function or goes beyond its docstring."""
     prompt = problem.prompt.strip("\n").rstrip()
-    found = _open_function(prompt, problem.entry_point)
+    found = _open_function(prompt, problem.defines)
     if found is None:
         return prompt
     function, source = found
@@ -135,15 +135,18 @@ def _docstring_block(problem: Problem) -> str:
 
 
 def _question(problem: Problem) -> str:
+    what = "function" if problem.defines == problem.entry_point else "class"
     if problem.prompt.strip():
         return (
-            "Complete this Python function. Answer with the whole function, with the imports it needs, in one Python code block.\n\n"
+            f"Complete this Python {what}. Answer with the whole {what}, with the imports it needs, in one Python code block.\n\n"
             f"{FENCE}{problem.prompt.strip()}\n```"
         )
+    if isinstance(problem.tests[0], PytestTest):
+        return f"Write a Python module. Answer with the whole module, with the imports it needs, in one Python code block.\n\n{problem.instruction.strip()}"
     if problem.entry_point is None:
         return f"Write a Python program that reads standard input and prints the answer. Answer with one Python code block.\n\n{problem.instruction.strip()}"
     return (
-        f"Write a Python function named `{problem.entry_point}`. Answer with the whole function, with the imports it needs, in one Python code block.\n\n"
+        f"Write a Python {what} named `{problem.defines}`. Answer with the whole {what}, with the imports it needs, in one Python code block.\n\n"
         f"{problem.instruction.strip()}"
     )
 
@@ -168,8 +171,8 @@ def _open_function(prompt: str, entry_point: str | None) -> tuple[FunctionNode, 
 
 def _adds_body(prefix: str, rest: str, problem: Problem) -> bool:
     """Whether `rest` puts statements into the function that `prefix` leaves open."""
-    before, after = _open_function(prefix, problem.entry_point), parse(prefix + rest)
-    found = functions(after, problem.entry_point) if after else []
+    before, after = _open_function(prefix, problem.defines), parse(prefix + rest)
+    found = functions(after, problem.defines) if after else []
     if before is None or not found:
         return bool(found)
     return len(found[-1].body) > (1 if docstring_node(before[0]) else 0)

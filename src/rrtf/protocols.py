@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
-from rrtf.records import Completion, Limits, Problem, Test, TestStatus
+from rrtf.records import Completion, File, Limits, Problem, Test, TestStatus
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -69,6 +69,8 @@ class Program:
     tests: tuple[Test, ...]
     """All of one kind. Of a `CallTest` only the arguments, of an `IOTest` only stdin go inside."""
     limits: Limits = field(default_factory=Limits)
+    files: tuple[File, ...] = ()
+    module: str = "solution"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
-from rrtf.identity import content_id
+from rrtf.identity import LATER, content_id
 
 MEASURED = {"measured": True}
 """Field metadata of measurements: stored, but left out of every digest, since they differ from run to run."""
@@ -46,6 +46,16 @@ class Author:
     """What fixes the weights: a content digest or a hub commit; empty for references."""
 
 
+CallMatch = Literal["near", "equal", "is", "truth", "within"]
+"""How a result compares with the expected one (`rrtf.sandbox.compare` has the rules).
+
+`near`: as by `==`, but floats may differ in the last digits and NaN equals NaN; `equal`: exactly as by `==`; `is`: it is that very None, True or False;
+`truth`: `bool` of it; `within`: a number that differs by less than `tolerance`.
+"""
+IOMatch = Literal["lines", "exact", "tokens"]
+"""How printed text compares: line by line without trailing white space, character by character, or word by word with numbers within `tolerance`."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallTest:
     """Call the entry point and compare its result outside the sandbox."""
@@ -58,6 +68,9 @@ class CallTest:
     """Name of the exception class that the call must raise."""
     kwargs: str = "{}"
     """Canonical JSON of the keyword arguments."""
+    match: CallMatch = field(default="near", metadata=LATER)
+    tolerance: float | None = field(default=None, metadata=LATER)
+    """With `within`: the difference that is just too much. None otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +79,39 @@ class IOTest:
 
     stdin: str
     stdout: str
+    match: IOMatch = field(default="lines", metadata=LATER)
+    tolerance: float | None = field(default=None, metadata=LATER)
+    """With `tokens`: how far numbers may differ; None takes `rrtf.sandbox.compare.TOLERANCE`."""
 
 
 @dataclass(frozen=True, slots=True)
 class AssertTest:
-    """Run `code` in the program's namespace; it passes by finishing without an exception. Weaker than the other kinds: see `rrtf.sandbox.verdicts`."""
+    """Run `code` in the program's namespace; it passes by finishing without an exception. Weaker than the other kinds: see `rrtf.sandbox.verdicts`.
+
+    Where the entry point is a method, `candidate` is that method of a fresh instance.
+    """
 
     code: str
 
 
-Test = CallTest | IOTest | AssertTest
+@dataclass(frozen=True, slots=True)
+class PytestTest:
+    """One test function of a pytest file among the problem's `files`, with all of its parameters. As weak as `AssertTest`."""
+
+    node: str
+    """As pytest writes it, without parameters: `test_solution.py::test_add`, `test_solution.py::TestAdd::test_zero`."""
+
+
+Test = CallTest | IOTest | AssertTest | PytestTest
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that a program finds in its working directory."""
+
+    path: str
+    """Relative, with `/` between folders and without `..`."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +125,7 @@ class Problem:
     prompt: str
     """Code the answer continues: imports, signature and docstring. Empty when the problem is words alone."""
     entry_point: str | None
-    """The function the tests call; None for programs that read stdin."""
+    """The function the tests call, or `Solution().method`: that method of a new instance for each test. None for programs that read stdin."""
     tests: tuple[Test, ...]
     """All of one kind."""
     reference: str | None = None
@@ -97,11 +133,21 @@ class Problem:
     split: Split = "train"
     level: str = ""
     topic: str = ""
+    files: tuple[File, ...] = field(default=(), metadata=LATER)
+    """What every program for this problem finds in its working directory; for `PytestTest` the tests themselves too."""
+    module: str = field(default="solution", metadata=LATER)
+    """The name by which pytest files import the program."""
 
     @property
     def id(self) -> str:
         """Content id over everything that can change an answer or a verdict; name, split, level and topic are labels."""
-        return content_id("p", self.instruction, self.prompt, self.entry_point, [[type(t).__name__, t] for t in self.tests], self.reference)
+        beside = [self.files, self.module] if self.files or self.module != "solution" else []  # so that problems without keep the ids they always had
+        return content_id("p", self.instruction, self.prompt, self.entry_point, [[type(t).__name__, t] for t in self.tests], self.reference, *beside)
+
+    @property
+    def defines(self) -> str | None:
+        """The name that a program must define: the entry point, or the class of which it is a method."""
+        return None if self.entry_point is None else self.entry_point.partition("().")[0]
 
 
 @dataclass(frozen=True, slots=True)

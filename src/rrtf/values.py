@@ -1,8 +1,9 @@
 """Plain Python data as JSON text and back: how test arguments, expected values and results travel.
 
 JSON has no tuples, sets, bytes, NaN or non-text keys, so these are tagged: {"$tuple": [...]}, {"$set": [...]}, {"$frozenset": [...]},
-{"$bytes": "hex"}, {"$float": "nan" | "inf" | "-inf"}, {"$complex": [re, im]}, {"$dict": [[key, value], ...]}. Decoding builds data only; it never runs code,
-so text written by a hostile program is safe to decode. Dictionaries keep their order, since a function may depend on the order of its argument.
+{"$bytes": "hex"}, {"$float": "nan" | "inf" | "-inf"}, {"$complex": [re, im]}, {"$decimal": "1E-1"}, {"$fraction": [1, 3]}, {"$dict": [[key, value], ...]}.
+Decoding builds data only; it never runs code, so text written by a hostile program is safe to decode. Dictionaries keep their order, since a function may
+depend on the order of its argument.
 The program inside the sandbox carries its own copy of `encode` (it must not import us); a test holds the two equal.
 Not here: comparing values (`rrtf.sandbox.compare`).
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
+from fractions import Fraction
 from typing import cast
 
 from rrtf.identity import Json
@@ -35,6 +38,10 @@ def encode(value: object, depth: int = 0) -> Json:
     if kind is complex:
         number = cast("complex", value)
         return {"$complex": [encode(number.real), encode(number.imag)]}
+    if kind is Decimal:
+        return {"$decimal": decimal_text(cast("Decimal", value))}
+    if kind is Fraction:
+        return {"$fraction": [cast("Fraction", value).numerator, cast("Fraction", value).denominator]}
     if kind is bytes:
         return {"$bytes": cast("bytes", value).hex()}
     if kind is list:
@@ -52,6 +59,18 @@ def encode(value: object, depth: int = 0) -> Json:
     raise NotPlain(f"a value of type {kind.__name__} is not plain data")
 
 
+def decimal_text(value: Decimal) -> str:
+    """A decimal number as text, without the zeros at its end that are no part of its value. Raises `NotPlain` for a signalling NaN: comparing one raises."""
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        if exponent == "N":
+            raise NotPlain("a signalling NaN is not plain data")
+        return f"{'-' * sign}{'Infinity' if exponent == 'F' else 'NaN'}"
+    text = "".join(map(str, digits))
+    short = text.rstrip("0")
+    return f"{'-' * sign}{short}E{exponent + len(text) - len(short)}" if short else f"{'-' * sign}0"
+
+
 def decode(data: Json, depth: int = 0) -> object:
     """The Python value of `encode`d data. Raises `NotPlain` for an unknown or malformed tag, and for a value nested deeper than `MAX_DEPTH`."""
     if depth > MAX_DEPTH:
@@ -67,7 +86,7 @@ def decode(data: Json, depth: int = 0) -> object:
         return _tagged(tag, body, depth)
     except NotPlain:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise NotPlain(f"the tagged value {tag} is malformed: {error}") from error
 
 
@@ -76,6 +95,8 @@ def _tagged(tag: str, body: Json, depth: int) -> object:
         return float(body)
     if tag == "$bytes" and isinstance(body, str):
         return bytes.fromhex(body)
+    if tag == "$decimal" and isinstance(body, str) and not body.lstrip("+-").lower().startswith("s"):
+        return Decimal(body)
     if isinstance(body, list):
         if tag == "$dict" and all(isinstance(pair, list) for pair in body):
             return {decode(key, depth + 1): decode(item, depth + 1) for key, item in cast("list[list[Json]]", body)}
@@ -83,6 +104,8 @@ def _tagged(tag: str, body: Json, depth: int) -> object:
         if tag == "$complex":
             real, imag = cast("list[float]", items)
             return complex(real, imag)
+        if tag == "$fraction" and len(items) == 2 and all(type(item) is int for item in items):
+            return Fraction(*cast("list[int]", items))
         if tag in ("$tuple", "$set", "$frozenset"):
             return {"$tuple": tuple, "$set": set, "$frozenset": frozenset}[tag](items)
     raise NotPlain(f"unknown or malformed tag {tag!r}")

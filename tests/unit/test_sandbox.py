@@ -19,7 +19,7 @@ from rrtf.errors import SandboxError, SandboxFailure
 from rrtf.protocols import Isolation, Program
 from rrtf.records import CallTest, Limits
 from rrtf.sandbox import LimitsConfig, PlainConfig, ProcessConfig, SandboxConfig, SandboxRuntime, open_sandbox, package_paths, refuse_reduced
-from rrtf.sandbox.inside import reports, supervise, syscalls
+from rrtf.sandbox.inside import reports, syscalls, zygote
 from rrtf.sandbox.plain import PlainSandbox
 from rrtf.sandbox.process import ProcessSandbox
 
@@ -62,7 +62,8 @@ def test_full_isolation_can_be_required():
 
 
 def test_packages_are_found_or_refused(tmp_path):
-    (place,) = package_paths(("hypothesis",))
+    place, *needed = package_paths(("hypothesis",))
+    assert "sortedcontainers" in {Path(path).name for path in needed}
     assert Path(place).name == "hypothesis"
     for name in ("no_such_package_here", "../etc", "os; import sys"):
         with pytest.raises(SandboxError, match="not installed"):
@@ -112,7 +113,7 @@ def test_no_descriptor_for_a_process_is_no_failure(monkeypatch):
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(os, "pidfd_open", refused)
-    assert supervise._exit_fd(os.getpid()) == -1
+    assert zygote.exit_descriptor(os.getpid()) == -1
 
 
 def test_replies_beyond_the_room_for_them_become_short():

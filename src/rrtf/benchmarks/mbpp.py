@@ -5,8 +5,8 @@ test_setup_code). Split as its authors say: task ids 11-510 are for testing; 601
 learned from, and are `train` here.
 
 MBPP asks in words alone. We ask in the shape of the other benchmarks: the signature of the reference's function, and a docstring with the words and the first
-assert (without an example many tasks cannot be understood). Asserts of the form `f(literals) == literal` become call-and-compare tests, whose expected values
-stay outside the sandbox; a problem with any other assert, or with set-up code, keeps all of its asserts as code.
+assert (without an example many tasks cannot be understood). Asserts become call-and-compare tests, whose expected values stay outside the sandbox, where
+that means the same (`rrtf.benchmarks.assertions`); where it does not for one of them, all asserts of that problem stay code, one test each.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from rrtf import values
+from rrtf.benchmarks.assertions import Kept, rewritten
+from rrtf.benchmarks.release_rows import documented
 from rrtf.errors import DataError
 from rrtf.extraction.syntax import binds, first_line, functions, loaded, parse, unbound
-from rrtf.records import AssertTest, CallTest, Problem, Test
+from rrtf.records import AssertTest, Problem, Test
 
 TEST_IDS = range(11, 511)
 
@@ -96,7 +97,7 @@ def problem_of(row: object, where: str) -> tuple[int, Problem]:
         instruction=f"{words}\n\n{asserts[0]}",
         prompt=_context(module, code, "\n".join([setup, *asserts]), entry_point) + _prompt(module, entry_point, words, asserts[0]),
         entry_point=entry_point,
-        tests=_tests([tree for tree in trees if tree], asserts, setup.strip(), entry_point),
+        tests=_tests(asserts, setup.strip(), entry_point),
         reference=code,
         split="test" if number in TEST_IDS else "train",
     )
@@ -140,37 +141,9 @@ def _context(module: ast.Module, code: str, tests: str, entry_point: str) -> str
 def _prompt(module: ast.Module, entry_point: str, words: str, example: str) -> str:
     function = functions(module, entry_point)[-1]
     returns = f" -> {ast.unparse(function.returns)}" if function.returns else ""
-    lines = [line.rstrip() for line in f"{words}\n\n{example}".split("\n")]
-    text = "\n".join(f"    {line}" if line else "" for line in lines).strip()
-    mark = "r" if "\\" in text else ""
-    if '"""' in text or text.endswith(("\\", '"')):
-        text, mark = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') + "\n    ", ""
-    return f'def {entry_point}({ast.unparse(function.args)}){returns}:\n    {mark}"""{text}\n    """\n'
+    return documented(f"def {entry_point}({ast.unparse(function.args)}){returns}:", f"{words}\n\n{example}") or ""
 
 
-def _tests(trees: list[ast.Module], asserts: list[str], setup: str, entry_point: str) -> tuple[Test, ...]:
-    calls = [_call(tree, entry_point) for tree in trees]
-    whole = tuple(call for call in calls if call is not None)
-    if not setup and len(whole) == len(calls):
-        return whole
-    return tuple(AssertTest(f"{setup}\n{line}" if setup else line) for line in asserts)
-
-
-def _call(tree: ast.Module, entry_point: str) -> CallTest | None:
-    """The test `assert entry_point(literals) == literal` as call and expected value; None for any other form."""
-    match tree.body:
-        case [
-            ast.Assert(
-                test=ast.Compare(left=ast.Call(func=ast.Name(id=name), args=args, keywords=keywords), ops=[ast.Eq()], comparators=[expected]),
-            )
-        ] if name == entry_point and all(keyword.arg for keyword in keywords):
-            try:
-                return CallTest(
-                    args=values.dumps([ast.literal_eval(arg) for arg in args]),
-                    expected=values.dumps(ast.literal_eval(expected)),
-                    kwargs=values.dumps({str(keyword.arg): ast.literal_eval(keyword.value) for keyword in keywords}),
-                )
-            except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-                return None
-        case _:
-            return None
+def _tests(asserts: list[str], setup: str, entry_point: str) -> tuple[Test, ...]:
+    calls = rewritten("\n".join([setup, *asserts]), entry_point)
+    return tuple(AssertTest(f"{setup}\n{line}" if setup else line) for line in asserts) if isinstance(calls, Kept) else calls

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rrtf.errors import DataError, RrtfError
-from rrtf.identity import canonical
+from rrtf.identity import canonical, unset
 
 # Annotations are only known at run time, so values in this module are `Any` by nature.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
@@ -166,14 +166,14 @@ def disk_error(path: Path, error: OSError) -> RrtfError:
 
 
 @cache
-def _lasting(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind) if not field.metadata.get("measured"))
+def _lasting(kind: type) -> tuple[Any, ...]:
+    return tuple(field for field in dataclasses.fields(kind) if not field.metadata.get("measured"))
 
 
 def _without_measurements(value: Any) -> Any:
     """Records as dictionaries, measurements left out at every depth: a graded answer holds a verdict, and that its seconds."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: _without_measurements(getattr(value, name)) for name in _lasting(type(value))}
+        return {field.name: _without_measurements(getattr(value, field.name)) for field in _lasting(type(value)) if not unset(field, value)}
     return [_without_measurements(item) for item in value] if isinstance(value, tuple) else value
 
 

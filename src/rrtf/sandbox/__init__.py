@@ -6,10 +6,8 @@ docs/security.md.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rrtf.errors import SandboxError
 from rrtf.protocols import Isolation, Sandbox
 from rrtf.records import Limits
+from rrtf.sandbox.packages import package_paths
 
 _CLOSED = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -48,8 +47,8 @@ class _Backend(BaseModel):
     model_config = _CLOSED
 
     packages: tuple[str, ...] = ()
-    """Import names of installed packages that programs may use beside the standard library. Empty by default: a verdict should not depend on what else is
-    installed here."""
+    """Import names of installed packages that programs may use beside the standard library, and what these need. Empty by default: a verdict should not depend
+    on what else is installed here. Programs whose tests are pytest files may import pytest in any case."""
     limits: LimitsConfig = LimitsConfig()
     """What one program may use."""
 
@@ -93,17 +92,10 @@ class OpenSandbox(Sandbox, AbstractContextManager["OpenSandbox"], Protocol):  # 
 
 def open_sandbox(config: ProcessConfig | PlainConfig | None = None, runtime: SandboxRuntime | None = None) -> OpenSandbox:
     """Open the configured backend. Raises `SandboxError` when it cannot start, or isolates less than `runtime.require` asks for."""
+    from rrtf.sandbox.with_pytest import WithPytest
+
     config, runtime = config or ProcessConfig(), runtime or SandboxRuntime()
-    packages = package_paths(config.packages)
-    match config:
-        case ProcessConfig():
-            from rrtf.sandbox.process import ProcessSandbox
-
-            sandbox: OpenSandbox = ProcessSandbox(workers=runtime.count(), packages=packages)
-        case PlainConfig():
-            from rrtf.sandbox.plain import PlainSandbox
-
-            sandbox = PlainSandbox(workers=runtime.count(), packages=packages)
+    sandbox = WithPytest(_backend(config, runtime, config.packages), lambda: _backend(config, runtime, (*config.packages, "pytest")))
     if runtime.require == "full":
         try:
             refuse_reduced(sandbox.isolation())
@@ -111,6 +103,19 @@ def open_sandbox(config: ProcessConfig | PlainConfig | None = None, runtime: San
             sandbox.close()
             raise
     return sandbox
+
+
+def _backend(config: ProcessConfig | PlainConfig, runtime: SandboxRuntime, packages: tuple[str, ...]) -> OpenSandbox:
+    paths = package_paths(packages)
+    match config:
+        case ProcessConfig():
+            from rrtf.sandbox.process import ProcessSandbox
+
+            return ProcessSandbox(workers=runtime.count(), packages=paths)
+        case PlainConfig():
+            from rrtf.sandbox.plain import PlainSandbox
+
+            return PlainSandbox(workers=runtime.count(), packages=paths)
 
 
 def refuse_reduced(isolation: Isolation) -> None:
@@ -121,21 +126,3 @@ def refuse_reduced(isolation: Isolation) -> None:
             why="Hostile programs would be confined less than you asked for.",
             hint="Allow user namespaces for this user or container, or set require = 'any'.",
         )
-
-
-def package_paths(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Where the packages of these import names lie, with the shared libraries some wheels keep beside them. Raises `SandboxError` for one that is not
-    installed.
-    """
-    paths: list[str] = []
-    for name in names:
-        spec = importlib.util.find_spec(name) if name.isidentifier() else None
-        places = list(spec.submodule_search_locations or []) if spec else []
-        place = places[0] if places else (spec.origin if spec else None)
-        if place is None or not Path(place).exists():
-            raise SandboxError(
-                f"The package {name!r} that programs should be allowed to import is not installed here.", hint="Install it, or remove it from `packages`."
-            )
-        libraries = Path(place).parent / f"{name}.libs"
-        paths += [place, *([str(libraries)] if libraries.is_dir() else [])]
-    return tuple(paths)

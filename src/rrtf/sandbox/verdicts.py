@@ -4,7 +4,7 @@ What a verdict proves. For call-and-compare and stdin/stdout tests the expected 
 Assert-style tests run in the program's own process, which must send back a one-time key that it is handed only after the last assertion; exit codes, printed
 claims, exceptions, `os._exit` and objects that call themselves equal to everything do not pass. A program that goes out of its way to find that key among its
 open descriptors, to read the tests in the frames below it, or to rewrite our code in its own memory, still can; so prefer the other kinds where there is a
-choice.
+choice. The same holds for pytest files, whose tests the program can also read in its working directory.
 
 Not here: running, retrying, trouble of ours (`harness`), how values compare (`compare`).
 """
@@ -18,7 +18,7 @@ import re
 
 from rrtf.errors import DataError
 from rrtf.protocols import Execution, Program, Reply
-from rrtf.records import AssertTest, CallTest, IOTest, Limits, Outcome, Problem, Test, TestStatus, Verdict
+from rrtf.records import AssertTest, CallTest, IOTest, Limits, Outcome, Problem, PytestTest, Test, TestStatus, Verdict
 from rrtf.sandbox import compare
 
 _CAUSE_LENGTH = 300
@@ -36,11 +36,18 @@ def program_of(problem: Problem, code: str, limits: Limits | None = None) -> Pro
     for number, test in enumerate(problem.tests):
         if isinstance(test, AssertTest):
             _check_parses(test, f"test {number} of problem {problem.name}")
+    paths = {file.path for file in problem.files}
+    missing = [test.node for test in problem.tests if isinstance(test, PytestTest) and test.node.partition("::")[0] not in paths]
+    if missing:
+        raise DataError(f"Problem {problem.name} has a test {missing[0]}, but no such file.", why="Nothing could be run.", hint="Add it to `files`.")
     limits = limits or Limits()
+    room = sum(len(file.text.encode("utf-8", "surrogateescape")) for file in problem.files) >> 20
+    if 2 * room > limits.file_mb:
+        limits = dataclasses.replace(limits, file_mb=limits.file_mb + 2 * room)
     longest = max((len(test.stdout) for test in problem.tests if isinstance(test, IOTest)), default=0)
     if longest * 4 > limits.output_kb * 1024:
         limits = dataclasses.replace(limits, output_kb=1 << (longest * 8 // 1024).bit_length())  # a right answer must fit
-    return Program(code, problem.entry_point, problem.tests, limits)
+    return Program(code, problem.entry_point, problem.tests, limits, problem.files, problem.module)
 
 
 def _check_parses(test: AssertTest, where: str) -> None:
@@ -86,12 +93,20 @@ def _result(test: Test, reply: Reply) -> tuple[TestStatus, str]:
     if reply.status != "passed":
         return reply.status, reply.error or reply.status
     match test:
-        case CallTest() if not compare.matches(test.expected or "null", reply.value):
-            return "wrong", f"returned {compare.shown(reply.value)}, expected {compare.shown(test.expected or 'null')}"
-        case IOTest() if not compare.same_output(test.stdout, reply.value):
+        case CallTest() if not compare.fits(test, reply.value):
+            return "wrong", _difference(test, reply.value)
+        case IOTest() if not compare.prints(test, reply.value):
             return "wrong", f"printed {_cut(repr(reply.value[:200]))}, expected {_cut(repr(test.stdout[:200]))}"
         case _:
             return "passed", ""
+
+
+def _difference(test: CallTest, value: str) -> str:
+    expected = compare.shown(test.expected or "null")
+    if test.match == "truth":
+        return f"returned something whose truth is {compare.shown(value)}, expected {expected}"
+    near = f" give or take {test.tolerance:g}" if test.match == "within" and test.tolerance is not None else ""
+    return f"returned {compare.shown(value)}, expected {expected}{near}"
 
 
 def _expected_exception(name: str, reply: Reply) -> tuple[TestStatus, str]:

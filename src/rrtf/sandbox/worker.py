@@ -21,7 +21,7 @@ from typing import cast
 
 from rrtf.errors import SandboxError, SandboxFailure
 from rrtf.protocols import Execution, Isolation, Program, Reply
-from rrtf.records import AssertTest, CallTest, IOTest, Test, TestStatus
+from rrtf.records import AssertTest, CallTest, IOTest, PytestTest, Test, TestStatus
 
 _INSIDE = Path(__file__).parent / "inside"
 # The package is given a name of its own, so that nothing of rrtf is imported in there.
@@ -67,6 +67,7 @@ class Worker:
 
     def __init__(self, *, namespaces: bool, packages: tuple[str, ...] = ()) -> None:
         """Start it and learn what is isolated. Raises `SandboxError`."""
+        self._tests: tuple[Test, ...] | None = None
         self._socket, theirs = socket.socketpair()
         options = json.dumps({"namespaces": namespaces, "packages": list(packages)})
         command = [sys.executable, "-s", "-S", "-B", "-P", "-X", "utf8", "-c", _START, str(_INSIDE), str(theirs.fileno()), options]
@@ -102,7 +103,9 @@ class Worker:
 
     def run(self, program: Program) -> Execution:
         """Run one program. Raises `SandboxFailure`; after one that is not `self.alive`, the worker is ended."""
-        body = json.dumps(_request(program)).encode()
+        same = program.tests is self._tests
+        self._tests = program.tests
+        body = json.dumps(_request(program, same)).encode()
         try:
             self._socket.settimeout(_GRACE_SECONDS)
             self._socket.sendall(_LENGTH.pack(len(body)) + body)
@@ -170,24 +173,28 @@ class Worker:
         return self._process.pid
 
 
-def _request(program: Program) -> dict[str, object]:
-    """The program as it goes inside: never an expected value."""
-    kind, tests = "call", list[dict[str, str]]()
-    for test in program.tests:
-        kind, entry = _test_inside(test)
-        tests.append(entry)
+def _request(program: Program, same: bool) -> dict[str, object]:
+    """The program as it goes inside: never an expected value. `same`: its tests are those that were sent last."""
+    inside = [_test_inside(test) for test in program.tests]
+    kind, tests = inside[0][0] if inside else "call", None if same else [entry for _, entry in inside]
     limits = {name: float(value) for name, value in dataclasses.asdict(program.limits).items()}
-    return {"source": program.source, "entry_point": program.entry_point, "kind": kind, "tests": tests, "limits": limits}
+    files = {file.path: file.text for file in program.files}
+    surroundings = {"files": files, "module": program.module} if files or kind == "pytest" else {}
+    return {"source": program.source, "entry_point": program.entry_point, "kind": kind, "tests": tests, "limits": limits, **surroundings}
 
 
 def _test_inside(test: Test) -> tuple[str, dict[str, str]]:
     match test:
+        case CallTest(match="truth" | "is"):
+            return "call", {"args": test.args, "kwargs": test.kwargs, "view": "truth" if test.match == "truth" else "singleton"}
         case CallTest():
             return "call", {"args": test.args, "kwargs": test.kwargs}
         case IOTest():
             return "io", {"stdin": test.stdin}
         case AssertTest():
             return "assert", {"code": test.code}
+        case PytestTest():
+            return "pytest", {"node": test.node}
 
 
 def _execution(reply: dict[str, object], program: Program) -> Execution:

@@ -1,96 +1,146 @@
-"""The last steps in a program's own process before the program: its descriptors, limits, rights and environment.
+"""What a program's own process is and may do: its descriptors, limits, rights and environment.
 
-Everything here is inherited by whatever the program starts and cannot be undone by it. Not here: what the whole worker is cut off from (`isolate`).
+Whatever is the same for every program is done once in the zygote, and what differs is prepared there before each fork, where it costs next to nothing; only
+what must not be done to the zygote itself is left to the program's process. Everything is inherited by whatever the program starts and cannot be undone by it.
+Not here: what the whole worker is cut off from (`isolate`).
 """
 
 from __future__ import annotations
 
 import os
-import random
 import resource
 import signal
 import sys
 from dataclasses import dataclass
 
-from . import kernel, syscalls
-from .isolate import World
+from . import kernel, landlock, syscalls
+from .world import TMP, World
 
 _SLACK_MB = 64
 """Private memory that the interpreter itself has mapped, on top of what the program may use."""
 _SLACK_PROCESSES = 4
-"""The worker's own processes (what waits outside its pid namespace, itself, the supervisor) count against the same user; the program's first does not."""
+"""The worker's own processes (what waits outside its pid namespace, its supervisor, its zygote) count against the same user; the program's first does not."""
 _DESCRIPTORS = 256
+_TASK = 63
+
+Most = list[tuple[int, tuple[int, int]]]
+"""Kinds of resources, each with its soft and hard limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """The child's ends of its pipes."""
+    """The program's ends of its pipes, as they come."""
 
     stdin: int
     stdout: int
     stderr: int
     report: int
+    task: int
+    """Where its task is to be read."""
+    key: int = -1
+    """Where assertions that hold get their one-time keys; -1 for tests that need none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """Where they are in the program's process, beside the three standard streams. The numbers that matter are such that a program has to search for them."""
+
+    report: int
+    task: int
     key: int
 
 
-def confine(world: World, streams: Streams, tmp: str, limits: dict[str, float], cpu_left: float) -> tuple[int, int]:
-    """Confine this process; returns its report and key descriptors, moved to random numbers. Raises OSError, which is a failure of ours."""
-    os.setsid()
-    for number, fd in enumerate((streams.stdin, streams.stdout, streams.stderr)):
-        os.dup2(fd, number)
-    report, key = _only(streams.report, streams.key)
-    os.chdir(tmp)
+def beforehand(world: World) -> None:
+    """What every program inherits. Raises OSError."""
     os.umask(0o077)
+    if world.private_tmp:
+        os.environ["HOME"] = os.environ["TMPDIR"] = TMP
+    sys.path += world.packages
+    _set(_possible({resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _DESCRIPTORS}))
+    if sys.platform == "linux":
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # what a program leaves behind is for us to reap
+        _set(_possible({resource.RLIMIT_MSGQUEUE: 0, resource.RLIMIT_MEMLOCK: 0}))
+        if world.filter:
+            # So that programs can open their own /proc/self. That of the zygote, which has capabilities that they lack, stays closed to them.
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+        if world.private_tmp:
+            landlock.restrict(world)
+        if world.filter:
+            kernel.install_filter(world.filter)
+
+
+def hand_over(streams: Streams) -> Handed:
+    """Put the descriptors where the next program will find them."""
+    chance = os.urandom(2)
+    handed = Handed(64 + chance[0] % 90, _TASK, 160 + chance[1] % 90 if streams.key >= 0 else -1)
+    places = {0: streams.stdin, 1: streams.stdout, 2: streams.stderr, handed.report: streams.report, handed.task: streams.task, handed.key: streams.key}
+    for place, fd in places.items():
+        if fd >= 0:
+            os.dup2(fd, place, inheritable=place < 3)
+            os.close(fd)
+    return handed
+
+
+def take_back(handed: Handed) -> None:
+    """Close them again, so that the program's end closes the pipes."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for place in range(3):
+        os.dup2(nothing, place)
+    for fd in (nothing, handed.report, handed.task, handed.key):
+        if fd >= 0:
+            os.close(fd)
+
+
+def most(world: World, limits: dict[str, float], cpu_left: float) -> Most:
+    """The limits of the next program, for `confine`."""
+    megabyte = 1 << 20
+    return _possible({
+        resource.RLIMIT_CPU: int(cpu_left) + 2,  # a backstop: the supervisor ends it earlier and knows why
+        resource.RLIMIT_FSIZE: int(limits["file_mb"]) * megabyte,
+        resource.RLIMIT_DATA: (int(limits["memory_mb"]) + _SLACK_MB) * megabyte,
+        resource.RLIMIT_NPROC: int(limits["processes"]) + _SLACK_PROCESSES + (0 if world.own_pids else _processes_of_user()),
+    })  # fmt: skip
+
+
+def confine(world: World, limits: Most, tmp: str) -> None:
+    """The program's own process gives up what is left to give up. Raises OSError, which is a failure of ours."""
+    os.setsid()
+    _set(limits)
+    if world.filter and world.private_tmp:  # the rest is inherited
+        kernel.drop_capabilities()
+        return
     if world.program_user is not None:
         os.setgroups([])
         os.setresgid(world.program_user, world.program_user, world.program_user)
         os.setresuid(world.program_user, world.program_user, world.program_user)
-    _limit(world, limits, cpu_left)
+    if not world.private_tmp:
+        os.environ["HOME"] = os.environ["TMPDIR"] = tmp
     if sys.platform == "linux":
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if "no capabilities" in world.granted:
+        if not world.program_pids:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # elsewhere the end of the worker's pid namespace is the program's
+        if not world.private_tmp:
+            landlock.restrict(world, tmp)
+        if world.no_capabilities:
             kernel.drop_capabilities()
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # so that the program can open its own /proc/self
-        if world.seccomp:
-            kernel.install_filter(world.filter or syscalls.build(os.getpid(), network=world.network, processes=world.program_pids))
-    os.environ["HOME"] = os.environ["TMPDIR"] = tmp
-    sys.path += world.packages
-    random.seed(0)  # a fork gets a random state of its own; a verdict should not depend on luck
-    return report, key
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+        if world.seccomp and not world.filter:
+            kernel.install_filter(syscalls.build(os.getpid(), network=world.network, processes=world.program_pids))
 
 
-def _only(report: int, key: int) -> tuple[int, int]:
-    """Close everything but the standard streams and these two, which move to numbers that a program has to search for."""
-    chance = os.urandom(2)
-    first, second = 64 + chance[0] % 90, 160 + chance[1] % 90
-    os.dup2(report, first, inheritable=False)
-    os.dup2(key, second, inheritable=False)
-    start = 3
-    for keep in sorted((first, second)):
-        os.closerange(start, keep)
-        start = keep + 1
-    os.closerange(start, 4096)
-    return first, second
+def _set(limits: Most) -> None:
+    for kind, pair in limits:
+        resource.setrlimit(kind, pair)
 
 
-def _limit(world: World, limits: dict[str, float], cpu_left: float) -> None:
-    megabyte = 1 << 20
-    seconds = int(cpu_left) + 2  # a backstop: the supervisor ends it earlier and knows why
-    wanted = {
-        resource.RLIMIT_CPU: seconds,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_FSIZE: int(limits["file_mb"]) * megabyte,
-        resource.RLIMIT_NOFILE: _DESCRIPTORS,
-        resource.RLIMIT_DATA: (int(limits["memory_mb"]) + _SLACK_MB) * megabyte,
-        resource.RLIMIT_NPROC: int(limits["processes"]) + _SLACK_PROCESSES + (0 if world.own_pids else _processes_of_user()),
-    }
-    if sys.platform == "linux":
-        wanted[resource.RLIMIT_MSGQUEUE] = 0
-        wanted[resource.RLIMIT_MEMLOCK] = 0
+def _possible(wanted: dict[int, int]) -> Most:
+    """These limits, hard and soft; never more than was allowed before."""
+    found: Most = []
     for kind, value in wanted.items():
         hard = resource.getrlimit(kind)[1]
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (allowed, allowed))
+        found.append((kind, (allowed, allowed)))
+    return found
 
 
 def _processes_of_user() -> int:

@@ -6,52 +6,20 @@ else; programs never run as root where that can be helped. Not here: what each p
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from . import kernel, syscalls, view
+from . import kernel, landlock, syscalls, view
+from .world import TMP, World
 
 _FIRST_ID = 1_600_000_000
 """As root, worker processes run under this user id plus their process id: a user that owns nothing, and whose process count is its own."""
 _INSIDE_ID = 1000
 _STANDARD_LIBRARY = os.path.dirname(os.__file__)
 _SEPARATE = (("ipc namespace", kernel.NEWIPC), ("uts namespace", kernel.NEWUTS), ("network namespace", kernel.NEWNET), ("cgroup namespace", kernel.NEWCGROUP))
-
-
-@dataclass(slots=True)
-class World:
-    """What this worker has, as its supervisor needs to know it."""
-
-    granted: list[str] = field(default_factory=list[str])
-    missing: list[str] = field(default_factory=list[str])
-    program_user: int | None = None
-    """The user each program becomes; None: it stays what the worker is."""
-    private_tmp: bool = False
-    """The temporary directory is ours alone, and a new one can be mounted for each program."""
-    own_pids: bool = False
-    """The worker is the first process of a pid namespace, so that its children may kill every other process they see."""
-    program_pids: bool = False
-    """Each program can get a pid namespace of its own below that."""
-    proc: bool = False
-    network: bool = False
-    seccomp: bool = False
-    packages: list[str] = field(default_factory=list[str])
-    """What programs get appended to their module search path."""
-    filter: bytes = b""
-    """The system call filter, where it is the same for every program."""
-
-    def note(self, name: str, error: str) -> bool:
-        """Record one step; True when it was granted."""
-        if error:
-            self.missing.append(f"{name} ({error})")
-        else:
-            self.granted.append(name)
-        return not error
 
 
 def attempt(step: Callable[[], object]) -> str:
@@ -91,9 +59,10 @@ def enter(*, namespaces: bool, packages: list[str]) -> World:
         world.missing += ["namespaces (not used by this backend)", "private file system (not used by this backend)"]
         _without_user_namespace(world, root, user)
     if packages and not world.packages:
-        world.packages = sorted({os.path.dirname(path) for path in packages})
-        world.missing.append("a choice of packages (all that lie beside the chosen ones can be imported)")
+        world.packages, world.allowed = sorted({os.path.dirname(path) for path in packages}), packages
     _last_checks(world)
+    if world.allowed and not world.landlock:
+        world.missing.append("a choice of packages (all that lie beside the chosen ones can be imported)")
     return world
 
 
@@ -123,7 +92,7 @@ def _separate(world: World, root: bool, user: int, packages: list[str]) -> None:
         _follow_first_process()
     if has_view:
         _mount_proc(world)
-        world.private_tmp = world.note("private temporary directory of bounded size", attempt(lambda: kernel.mount("tmpfs", "/tmp", "tmpfs", 0, "size=64k")))
+        world.private_tmp = world.note("private temporary directory of bounded size", attempt(lambda: kernel.mount("tmpfs", TMP, "tmpfs", 0, "size=64k")))
     if has_users:
         world.granted.append("unprivileged user")
     else:
@@ -215,12 +184,22 @@ def _last_checks(world: World) -> None:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     if world.note("no new privileges", _error_of(lambda: kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1))):
         world.seccomp = world.note("system call filter", attempt(lambda: kernel.install_filter(syscalls.build(os.getpid(), network=True, processes=True))))
-        if world.seccomp and world.program_pids:
-            world.filter = syscalls.build(1, network=world.network, processes=True)
     else:
         world.missing.append("system call filter (it needs no new privileges)")
-    if world.note("no capabilities", attempt(kernel.drop_capabilities)):
+    world.no_capabilities = world.note("no capabilities", attempt(kernel.drop_capabilities))
+    if world.no_capabilities:
         kernel.bound_capabilities()
+    if world.seccomp and world.program_pids and world.no_capabilities:
+        world.filter = syscalls.build(1, network=world.network, processes=True, forks_namespaces=True)
+    if not world.private_tmp:
+        import tempfile  # only here: a worker with a /tmp of its own never needs it
+
+        world.base = tempfile.mkdtemp(prefix="rrtf-programs-")
+        os.chmod(world.base, 0o711)  # noqa: S103 - programs may be another user, and must reach their own
+    if sys.platform == "linux":
+        error = attempt(lambda: landlock.try_out(world))
+        refused = "TCP, and signals and sockets that lead out" if world.private_tmp else "every file but the interpreter's and its own, TCP"
+        world.landlock = landlock.version() if world.note(f"Landlock ({refused})" if not error else "Landlock", error) else 0
     if world.seccomp and not world.network:
         world.granted.append("no sockets (by the system call filter)")
     world.granted += ["limits on processor time, wall time, memory, processes, file size and output", "own session", "empty environment"]
@@ -243,39 +222,31 @@ def new_ipc_namespace() -> None:
     kernel.unshare(kernel.NEWIPC)
 
 
-def program_tmp(world: World, megabytes: int) -> str:
-    """An empty writable directory for the next program: a new mount where possible, else a directory of its own."""
-    if world.private_tmp:
-        kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={megabytes}m,nr_inodes=8192,mode=0777")
-        return "/tmp"
-    import tempfile  # only here: a worker with a /tmp of its own never needs them
-
-    path = tempfile.mkdtemp(prefix="rrtf-program-")
-    if world.program_user is not None:
-        os.chown(path, world.program_user, world.program_user)
-    return path
-
-
-def drop_tmp(world: World, path: str) -> None:
-    """Remove what `program_tmp` made, whatever the program did to it."""
-    if world.private_tmp:
-        kernel.unmount(path)
-        return
-
-    def open_up(function: Callable[..., object], name: str, _error: object) -> None:
-        parent = os.path.dirname(name)
-        for place in (parent, name):
-            try:
-                os.chmod(place, 0o700, follow_symlinks=False)
-            except (OSError, NotImplementedError):
-                continue
+def descendants(pid: int) -> set[int]:
+    """All living descendants of `pid`, by /proc; empty where there is none."""
+    found: set[int] = set()
+    waiting = [pid]
+    while waiting:
+        current = waiting.pop()
         try:
-            function(name)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
-                return
+            tasks = os.listdir(f"/proc/{current}/task")
+        except OSError:
+            continue
+        for task in tasks:
+            try:
+                with open(f"/proc/{current}/task/{task}/children") as file:
+                    children = [int(child) for child in file.read().split()]
+            except OSError:
+                continue
+            waiting += [child for child in children if child not in found]
+            found.update(children)
+    return found
 
-    import shutil
 
-    shutil.rmtree(path, onerror=open_up)
-    shutil.rmtree(path, ignore_errors=True)
+def waited(pid: int) -> float:
+    """Seconds that a process was ready to run but had no processor; 0 where the kernel does not say."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb", buffering=0) as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0

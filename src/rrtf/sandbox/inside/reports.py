@@ -10,7 +10,7 @@ import os
 import signal
 from dataclasses import dataclass, field
 
-from . import runner
+from . import runner, tasks
 
 MAX_TOTAL = 64 << 20
 """Bytes that the replies to all tests of one program may take together on their way out, as JSON. Nothing outside may fail for what a program prints or
@@ -29,10 +29,8 @@ class Run:
 
     compile_error: str = ""
     load_error: str = ""
-    compiled: bool = False
     loaded: bool = False
     replies: list[Reply] = field(default_factory=list[Reply])
-    begun: int = -1
     ended_by: str = ""
     """`timeout`, `memory` or (for too much output) `wrong`, when the supervisor ended it."""
     detail: str = ""
@@ -68,13 +66,11 @@ class Collected:
 class Reports:
     """The frames that come from the program's process, taken one by one. What breaks the protocol ends the program."""
 
-    def __init__(self, task: runner.Task, keys: bytes, room: int) -> None:
+    def __init__(self, task: tasks.Task, keys: bytes, room: int) -> None:
         """`room`: bytes that may come, at most."""
         self.task, self.keys, self.buffer, self.total = task, keys, bytearray(), 0
         self.room = min(room, (task.stop - task.start + 1) * (runner.MAX_VALUE + _AROUND))
-        self.ready = False
-        self.begun = -1
-        self.done = False
+        self.any = self.done = False
 
     def feed(self, data: bytes, run: Run) -> None:
         """Take bytes as they come; what they say goes into `run`."""
@@ -98,24 +94,19 @@ class Reports:
 
     def _frame(self, kind: bytes, test: int, payload: bytes, run: Run) -> None:
         text = payload.decode("utf-8", "replace")
-        if kind == b"R" and not self.ready:
-            self.ready = True
-        elif kind == b"F" and not self.ready:
+        first, self.any = not self.any, True
+        if kind == b"F" and first:
             run.failure = text
-        elif kind == b"E" and not run.compiled and self.ready:
+        elif kind == b"E" and first:
             run.compile_error = text or "does not compile"
             self.done = True
-        elif kind == b"C" and not run.compiled and self.ready:
-            run.compiled = True
-        elif kind == b"L" and run.compiled and not run.loaded:
+        elif kind == b"L" and first:
             run.loaded = True
             self.done = self.task.start == self.task.stop
-        elif kind == b"N" and run.compiled and not run.loaded:
+        elif kind == b"N" and first:
             run.load_error = text or "did not load"
             self.done = True
-        elif kind == b"B" and run.loaded and test == self._next(run) and self.begun < test:
-            self.begun = run.begun = test
-        elif kind in b"VS" and run.loaded and test == self._next(run) == self.begun:
+        elif kind in b"VS" and run.loaded and test == self._next(run) < self.task.stop:
             self._answer(kind, test, payload, text, run)
         else:
             run.forged = "it spoke out of turn on the report channel"
@@ -127,7 +118,7 @@ class Reports:
         if kind == b"S":
             status, classes, error = [*text.split("\n", 2), "", ""][:3]
             run.replies.append({"status": status if status in _STATUSES else "crashed", "value": classes, "error": error})
-        elif self.task.kind == "assert":
+        elif self.task.kind in tasks.WITH_KEYS:
             place = (test - self.task.start) * runner.KEY_BYTES
             if payload != self.keys[place : place + runner.KEY_BYTES]:
                 run.forged = "it claimed the end of a test with a wrong key"
@@ -150,7 +141,7 @@ def end_of(run: Run) -> str:
     return f"crashed: left with exit status {os.WEXITSTATUS(run.status)} before it finished"
 
 
-def replies_of(run: Run, task: runner.Task) -> list[Reply]:
+def replies_of(run: Run, task: tasks.Task) -> list[Reply]:
     """The replies of one process, with one more for the test it died in; for stdin/stdout tests with what was printed as the value."""
     replies = list(run.replies)
     if run.spiked:

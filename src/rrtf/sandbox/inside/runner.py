@@ -4,40 +4,43 @@ Everything here shares memory with a hostile program, so nothing it reports is b
 outside, where the expected one is; forging it means computing it. For assert-style tests only the program's own process can tell that the assertions finished:
 it reads a one-time key from a pipe *after* they did and sends it back. That proves that the code following the test was reached, and so defeats exit codes,
 exceptions, `os._exit`, printed claims and look-alike objects. It does not defeat a program that finds the pipe among its descriptors, or our frames, and speaks
-this protocol by itself.
+this protocol by itself. The same goes for pytest files (`suite`): a test's key is read after its last parameter was torn down.
 
-Reports are frames: kind (one byte), number of the test, length, payload. Kinds: `R` ready, `F` our failure before the program began, `C` compiled, `E` compile
-error, `L` loaded, `N` not loaded, `B` test begins, `V` test finished (payload: value, or key), `S` test ended otherwise (payload: status, exception classes as
-JSON, text). Not here: isolation (`confine`), limits and judgement of what is reported (`supervise`).
+Reports are frames: kind (one byte), number of the test, length, payload. First, and once, one of `F` our failure before the program began, `E` compile error,
+`L` loaded, `N` not loaded; then for each test `V` finished (payload: value, or key) or `S` ended otherwise (payload: status, exception classes as JSON, text).
+Not here: pytest (`suite`), isolation (`confine`), limits and judgement of what is reported (`supervise`).
 """
 
 from __future__ import annotations
 
 import builtins
-import contextlib
+import importlib.util
 import json
 import os
 import signal
 import struct
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
-from .encode import NotPlain, decode, encode
+from . import honesty, suite
+from .encode import Json, NotPlain, encode
+from .tasks import PROGRAM_FILE, TEST_FILE, Prepared, Task
 
 # The functions below keep these, whatever a program does to the modules of those names.
 __builtins__ = dict(vars(builtins))
-_loads, _dumps, _modules, _Module = json.loads, json.dumps, sys.modules, types.ModuleType
+_dumps, _canonical = json.dumps, json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_modules, _Module = sys.modules, types.ModuleType
 _contents_of_module = cast("Callable[[types.ModuleType], dict[str, object]]", vars(types.ModuleType)["__dict__"].__get__)
 
 HEADER = struct.Struct("=cII")
 KEY_BYTES = 16
 MAX_VALUE = 4 << 20
 """Largest encoded value of one test, in bytes."""
-PROGRAM_FILE, TEST_FILE = "program.py", "<test>"
 
+honest_classes = honesty.honest_classes
 Report = Callable[..., None]
 Namespace = dict[str, object]
 
@@ -49,21 +52,7 @@ class Pristine:
     modules: dict[str, tuple[types.ModuleType, Namespace]]
     """Modules by name, each with its contents."""
     honest: dict[int, tuple[type, Namespace]]
-    """Classes by their ids (a class can lie about its hash), each with its own methods of those that `_CLAIMS` names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One process's share of the work: the program and the tests from `start` to `stop`."""
-
-    source: str
-    entry_point: str | None
-    kind: str
-    """`call`, `io` or `assert`."""
-    tests: list[dict[str, str]]
-    start: int
-    stop: int
-    pristine: Pristine
+    """Classes by their ids (a class can lie about its hash), each with its own methods of those that `honesty` names."""
 
 
 def reporter(fd: int) -> Report:
@@ -93,55 +82,102 @@ def describe(error: BaseException) -> tuple[str, str]:
     return _dumps(names[:20]), " ".join(text.split())[:400].encode("utf-8", "replace").decode()
 
 
-def run(task: Task, report: Report, key_fd: int) -> NoReturn:
+_PROGRAM, _MAIN = types.ModuleType("program"), types.ModuleType("__main__")
+
+
+def prepare() -> None:
+    """What is the same for every program, done once in the process that they are forks of."""
+    for module in (_PROGRAM, _MAIN):
+        module.__dict__.update(__builtins__=builtins, __file__=PROGRAM_FILE)
+    sys.modules[_PROGRAM.__name__] = _PROGRAM
+    sys.argv[:] = [PROGRAM_FILE]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.register_at_fork(after_in_child=_reseed)
+
+
+def _reseed() -> None:
+    """As `random` does by itself (`server` keeps it from that): the processes a program starts begin with chances of their own, the program does not."""
+    if _begun:
+        sys.modules["random"].seed()  # type: ignore[attr-defined]
+
+
+_begun: list[bool] = []
+
+
+def run(task: Task, pristine: Pristine, report: Report, key_fd: int) -> NoReturn:
     """Run the task in this process, which does not return."""
     leave = os._exit
+    _begun.append(True)
+    library = _surroundings(task, report) if task.files or task.kind == "pytest" else None
     code = _compile(task, report)
     if code is None:
         leave(0)
-    module = types.ModuleType("__main__" if task.kind == "io" else "program")
-    module.__dict__.update(__builtins__=builtins, __file__=PROGRAM_FILE)
-    sys.modules[module.__name__] = module
-    sys.argv[:] = [PROGRAM_FILE]
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    report(b"C")
     if task.kind == "io":
+        sys.modules[_MAIN.__name__] = _MAIN
         report(b"L")
-        report(b"B", task.start)
-        _run_main(code, module.__dict__, task.start, report)
+        _run_main(code, _MAIN.__dict__, task.start, report)
     else:
-        tests = tuple([_compile_test(test) for test in task.tests[task.start : task.stop]])  # before the program can change them
-        for number in range(task.start, task.stop) if _load(code, module.__dict__, task, report) else ():
-            report(b"B", number)
+        module = _PROGRAM if task.kind != "pytest" else _importable(task)
+        namespace, tests = module.__dict__, tuple(task.tests)
+        loaded = _load(code, namespace, task, report)
+        if loaded and library is not None:
+            _run_suite(task, library, report, key_fd, pristine)
+        for number, test in enumerate(tests, task.start) if loaded and library is None else ():
             if task.kind == "call":
-                _run_call(module.__dict__, task, number, report)
+                _run_call(namespace, task.entry_point, test, number, report)
             else:
-                _run_assert(module.__dict__, task, tests[number - task.start], number, report, key_fd)
+                _run_assert(namespace, task.entry_point, test, number, report, key_fd, pristine)
     _flush()
     leave(0)
 
 
+def _surroundings(task: Task, report: Report) -> suite.Library | None:
+    """Lay out the files, and for pytest files import pytest: both before the program, whose doing a failure therefore cannot be."""
+    try:
+        for path, text in task.files.items():
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                file.write(text)
+        if task.files:
+            sys.path.insert(0, os.getcwd())
+        return suite.load() if task.kind == "pytest" else None
+    except (OSError, ImportError) as error:
+        report(b"F", 0, f"preparing the program's surroundings failed: {describe(error)[1]}".encode())
+        os._exit(70)
+
+
+def _importable(task: Task) -> types.ModuleType:
+    """A module that pytest files can import, reload and read the source of."""
+    path = _program_path(task)
+    try:
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(task.source)
+    except OSError:
+        pass  # no room: what reads it then finds nothing
+    spec = importlib.util.spec_from_file_location(task.module, path)
+    module = importlib.util.module_from_spec(spec) if spec is not None else types.ModuleType(task.module)
+    sys.modules[module.__name__] = module
+    return module
+
+
+def _program_path(task: Task) -> str:
+    return os.path.join(os.getcwd(), task.module + ".py") if task.kind == "pytest" else PROGRAM_FILE
+
+
 def _compile(task: Task, report: Report) -> types.CodeType | None:
     try:
-        return compile(task.source, PROGRAM_FILE, "exec", dont_inherit=True)
+        return compile(task.source, _program_path(task), "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         place = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
         report(b"E", 0, (describe(error)[1] + place).encode())
         return None
 
 
-def _compile_test(test: dict[str, str]) -> types.CodeType | None:
-    """The code of an assert-style test; None when there is none, or it does not compile here, which is then said where it is to run."""
-    try:
-        return compile(test["code"], TEST_FILE, "exec", dont_inherit=True) if "code" in test else None
-    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
-        return None
-
-
 def _load(code: types.CodeType, namespace: Namespace, task: Task, report: Report) -> bool:
     try:
         exec(code, namespace)
-        problem = "" if task.entry_point is None or callable(namespace.get(task.entry_point)) else f"NameError: there is no function {task.entry_point}"
+        name, dotted, _ = (task.entry_point or "").partition("().")
+        problem = "" if task.entry_point is None or callable(namespace.get(name)) else f"NameError: there is no {'class' if dotted else 'function'} {name}"
     except MemoryError as error:
         problem = "memory: " + describe(error)[1]
     except BaseException as error:
@@ -159,17 +195,30 @@ def _raised(report: Report, number: int, error: BaseException, *, status: str = 
     _ended(report, number, "memory" if isinstance(error, MemoryError) else status, classes, text)
 
 
-def _run_call(namespace: Namespace, task: Task, number: int, report: Report) -> None:
-    test = task.tests[number]
-    arguments = cast("list[object]", decode(_loads(test["args"])))
-    keywords = cast("dict[str, object]", decode(_loads(test["kwargs"])))
+def _entry(namespace: Namespace, entry_point: str) -> object:
+    """What tests call: the function of that name, or the method of a new instance."""
+    name, dotted, method = entry_point.partition("().")
+    return getattr(cast("Callable[[], object]", namespace[name])(), method) if dotted else namespace[name]
+
+
+def _viewed(value: object, view: object) -> Json:
+    """What the comparison outside gets to see: the whole value, its truth, or whether it is None, True or False itself."""
+    if view == "truth":
+        return bool(value)
+    if view == "singleton" and not any(value is single for single in (None, True, False)):
+        return f"a value of type {type(value).__name__}"
+    return encode(value)
+
+
+def _run_call(namespace: Namespace, entry_point: str | None, test: Prepared, number: int, report: Report) -> None:
+    arguments, keywords = cast("list[object]", test["args"]), cast("dict[str, object]", test["kwargs"])
     try:
-        value = cast("Callable[..., object]", namespace[cast("str", task.entry_point)])(*arguments, **keywords)
+        value = cast("Callable[..., object]", _entry(namespace, cast("str", entry_point)))(*arguments, **keywords)
     except BaseException as error:
         _raised(report, number, error)
         return
     try:
-        text = _dumps(encode(value), sort_keys=True, separators=(",", ":")).encode()
+        text = _canonical(_viewed(value, test.get("view"))).encode()
     except (NotPlain, RecursionError) as error:
         _ended(report, number, "wrong", "[]", f"returned {str(error) or 'a value that is nested too deep'}")
     except MemoryError as error:
@@ -183,11 +232,12 @@ def _run_call(namespace: Namespace, task: Task, number: int, report: Report) -> 
             report(b"V", number, text)
 
 
-def _run_assert(namespace: Namespace, task: Task, test: types.CodeType | None, number: int, report: Report, key_fd: int) -> None:
+def _run_assert(namespace: Namespace, entry_point: str | None, test: Prepared, number: int, report: Report, key_fd: int, pristine: Pristine) -> None:
     read = os.read
     failure: BaseException | None = None
     try:
-        exec(test or compile(task.tests[number]["code"], TEST_FILE, "exec", dont_inherit=True), _test_names(namespace, task))
+        code = cast("types.CodeType | None", test.get("compiled")) or compile(cast("str", test["code"]), TEST_FILE, "exec", dont_inherit=True)
+        exec(code, _test_names(namespace, entry_point, pristine))
     except BaseException as error:  # whatever the program raises is data
         failure = error
     key = read(key_fd, KEY_BYTES)  # there is one for each test, so it is taken in any case
@@ -198,98 +248,46 @@ def _run_assert(namespace: Namespace, task: Task, test: types.CodeType | None, n
         _raised(report, number, failure, status="wrong" if wrong else "raised")
 
 
-def _test_names(namespace: Namespace, task: Task) -> Namespace:
-    """The names that assertions see: the program's, but builtins and well-known modules as they were before it ran."""
+def _run_suite(task: Task, library: suite.Library, report: Report, key_fd: int, pristine: Pristine) -> None:
+    read = os.read
+
+    def begin(number: int) -> None:
+        _restore(pristine)
+
+    def end(number: int, ending: suite.Ending) -> None:
+        key = read(key_fd, KEY_BYTES)
+        if ending.status == "passed":
+            report(b"V", number, key)
+        elif ending.error is not None:
+            _raised(report, number, ending.error, status=ending.status)
+        else:
+            _ended(report, number, ending.status, "[]", ending.text)
+
+    _restore(pristine)
+    nodes = [cast("str", test["node"]) for test in task.tests]
+    suite.run(library, nodes, task.start, _program_path(task), begin, end)
+
+
+def _restore(pristine: Pristine) -> None:
+    """What assertions lean on, as it was before the program."""
     sys.settrace(None)
     sys.setprofile(None)
-    for name, (module, contents) in task.pristine.modules.items():
+    for name, (module, contents) in pristine.modules.items():
         object.__setattr__(module, "__class__", _Module)  # a class of the program's may answer for the module with properties
         _modules[name] = module
         _contents_of_module(module).update(contents)
-    genuine = task.pristine.modules["builtins"][1]
+
+
+def _test_names(namespace: Namespace, entry: str | None, pristine: Pristine) -> Namespace:
+    """The names that assertions see: the program's, but builtins and well-known modules as they were before it ran."""
+    _restore(pristine)
+    genuine = pristine.modules["builtins"][1]
     names: Namespace = {name: value for name, value in namespace.items() if name not in genuine}
     names["__builtins__"] = dict(genuine)
     names["__name__"] = "test"
-    entry = task.entry_point
     if entry is not None:
-        names[entry] = _guarded(namespace[entry], task.pristine.honest)
+        names["candidate" if "." in entry else entry] = honesty.guarded(_entry(namespace, entry), pristine.honest)
     return names
-
-
-def _guarded(function: object, honest: dict[int, tuple[type, Namespace]]) -> object:
-    """The entry point, refusing to hand objects of the program's own making with an `__eq__` of their own to the assertions."""
-    if isinstance(function, type):
-        return function
-
-    def entry_point(*args: object, **kwargs: object) -> object:
-        value = cast("Callable[..., object]", function)(*args, **kwargs)
-        if not _plain_or_honest(value, honest, 0):
-            raise TypeError("the result is an object that defines equality or truth by itself")
-        return value
-
-    entry_point.__name__ = getattr(function, "__name__", "entry_point")
-    entry_point.__doc__ = getattr(function, "__doc__", None)
-    return entry_point
-
-
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
-_CLAIMS = (
-    "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__bool__", "__len__", "__contains__", "__sub__", "__rsub__", "__abs__", "__round__",
-    "__class__",
-)  # fmt: skip
-_MADE_BY_CLASS_STATEMENT = 1 << 9
-"""Py_TPFLAGS_HEAPTYPE. Types without it are written in C, and cannot be changed from Python."""
-_SLOTS = (types.WrapperDescriptorType, types.MethodDescriptorType)
-_own_contents = cast("Callable[[type], Namespace]", type.__dict__["__dict__"].__get__)
-_dict_pairs = cast("Callable[[object], Iterable[tuple[object, object]]]", dict.items)  # pyright: ignore[reportUnknownMemberType]
-_bases = cast("Callable[[type], tuple[type, ...]]", type.__dict__["__mro__"].__get__)
-_flags = cast("Callable[[type], int]", type.__dict__["__flags__"].__get__)
-
-
-def honest_classes() -> dict[int, tuple[type, Namespace]]:
-    """What `Pristine.honest` holds, of all classes there are now. Call it before any program ran."""
-    found: dict[int, tuple[type, Namespace]] = {}
-    waiting: list[type] = [object]
-    while waiting:
-        kind = waiting.pop()
-        if id(kind) not in found:
-            contents = _own_contents(kind)
-            found[id(kind)] = (kind, {claim: contents[claim] for claim in _CLAIMS if claim in contents})
-            waiting += type.__subclasses__(kind)
-    return found
-
-
-def _plain_or_honest(value: object, honest: dict[int, tuple[type, Namespace]], depth: int) -> bool:
-    """Whether no class in here, of the program's making or of a module it loaded by itself, says what the value equals."""
-    kind = type(value)
-    if kind in _ATOMS or depth > 50:
-        return True
-    bases = _bases(kind)
-    if not all(_honest_class(base, honest) for base in bases):
-        return False
-    parts: list[object] = []
-    for plain in (list, tuple, set, frozenset):
-        if plain in bases:
-            parts += cast("Callable[[object], list[object]]", plain.__iter__)(value)
-    if dict in bases:
-        for pair in _dict_pairs(value):
-            parts += pair
-    return all(_plain_or_honest(part, honest, depth + 1) for part in parts)
-
-
-def _honest_class(kind: type, honest: dict[int, tuple[type, Namespace]]) -> bool:
-    if not _flags(kind) & _MADE_BY_CLASS_STATEMENT:
-        return True
-    contents = _own_contents(kind)
-    known = honest[id(kind)][1] if id(kind) in honest else {}
-    return all(_honest_method(kind, claim, contents[claim], known) for claim in _CLAIMS if claim in contents)
-
-
-def _honest_method(kind: type, claim: str, method: object, known: Namespace) -> bool:
-    """Nothing, what was there before the program, or what a type written in C has under this name by itself (not another one's, borrowed)."""
-    if method is None or (claim in known and known[claim] is method):
-        return True
-    return type(method) in _SLOTS and cast("types.WrapperDescriptorType", method).__objclass__ is kind and method.__name__ == claim  # type: ignore[attr-defined]
 
 
 def _innermost_file(error: BaseException) -> str:
@@ -327,6 +325,8 @@ def _run_main(code: types.CodeType, namespace: Namespace, number: int, report: R
 
 
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BaseException):  # the program may have replaced or closed it
-            stream.flush()
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except BaseException:  # noqa: S112 - the program may have replaced or closed it
+            continue

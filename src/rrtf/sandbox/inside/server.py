@@ -1,13 +1,11 @@
-"""A worker: isolates itself once, then forks a supervisor for each program, which takes the request, runs it, replies and ends.
+"""A worker: cuts itself off once, splits into a supervisor and the process that programs are forks of, and serves one request after the other.
 
 Talks with `rrtf.sandbox.worker` over one socket: frames of a four-byte length and JSON. First frame out: what is isolated; then one reply for each request.
-Ends when the socket closes. The worker itself never reads a request or holds a reply: a program is a fork of a fork of it, and would find in its own memory
-what the worker's heap still held of earlier programs and their results. Not here: anything about verdicts.
+Ends when the socket closes. Not here: anything about verdicts.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
@@ -17,10 +15,11 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Callable
 from typing import cast
 
 from . import isolate, kernel, runner, supervise
+from .directories import Directory
+from .zygote import start
 
 _LENGTH = struct.Struct("=I")
 _WARM = (
@@ -41,69 +40,53 @@ def main(fd: int, options: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     try:
-        for name in _WARM:
-            importlib.import_module(name)
-        for add_builtins in (site.setquit, site.setcopyright, site.sethelper):  # `exit` and the like: without -S the interpreter starts with them
-            add_builtins()
+        _warm_up()
         world = isolate.enter(namespaces=bool(settings["namespaces"]), packages=cast("list[str]", settings["packages"]))
         if sys.platform == "linux":
             kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        modules = {name: (sys.modules[name], dict(vars(sys.modules[name]))) for name in _TRUSTED}
+        pristine = runner.Pristine(modules, runner.honest_classes())
+        forget_our_modules()
+        zygote = start(world, pristine, [outside.fileno()])
     except OSError:
         _send(outside, {"failure": traceback.format_exc(limit=-3)})
         return
-    modules = {name: (sys.modules[name], dict(vars(sys.modules[name]))) for name in _TRUSTED}
-    pristine = runner.Pristine(modules, runner.honest_classes())
-    supervisor = supervise.Supervisor(world, outside.fileno(), pristine)
-    forget_our_modules()
-    gc.collect()
-    gc.freeze()  # so that collections in the programs do not touch, and so copy, our pages
+    directory = Directory(world)
+    supervisor = supervise.Supervisor(world, zygote, outside.fileno(), directory)
     _send(outside, {"granted": world.granted, "missing": world.missing})
-    while _is_asked(outside):
-        if _in_a_fork(lambda: _serve_one(outside, supervisor)) != 0:
-            return  # it may have died in the middle of a frame: the other side sees the end of the stream and takes a new worker
-
-
-def _is_asked(outside: socket.socket) -> bool:
-    """Wait for a request, without reading more of it than that it is there; False when the other side is gone."""
     try:
-        return bool(outside.recv(1, socket.MSG_PEEK))
-    except ConnectionError:
-        return False
-
-
-def _in_a_fork(step: Callable[[], None]) -> int:
-    """Do `step` in a child that ends with this process, and wait for it; its wait status, or -1 when there is no process to be had."""
-    worker = os.getpid()
-    try:
-        pid = os.fork()
-    except OSError:
-        return -1
-    if pid:
-        return os.waitpid(pid, 0)[1]
-    status = 1
-    try:
-        if sys.platform == "linux":
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # what a program leaves behind is for its supervisor to reap
-        if os.getppid() == worker:
-            step()
-            status = 0
+        while (request := _receive(outside)) is not None:
+            _send(outside, _served(supervisor, request))
+    except (supervise.OutsideGone, BrokenPipeError, ConnectionResetError):
+        pass
     finally:
-        os._exit(status)
+        directory.close()
 
 
-def _serve_one(outside: socket.socket, supervisor: supervise.Supervisor) -> None:
-    request = _receive(outside)
-    if request is None:
-        return
+def _warm_up() -> None:
+    """Load what programs often import. Their `random` begins in the same state every time: a verdict should not depend on luck."""
+    register, os.register_at_fork = os.register_at_fork, _not_registered
+    for name in _WARM:
+        importlib.import_module(name)
+    os.register_at_fork = register
+    sys.modules["random"].seed(0)
+    for add_builtins in (site.setquit, site.setcopyright, site.sethelper):  # `exit` and the like: without -S the interpreter starts with them
+        add_builtins()
+
+
+def _not_registered(**hooks: object) -> None:
+    """Takes the place of `os.register_at_fork`: a fork of ours shall not change the state of `random`."""
+
+
+def _served(supervisor: supervise.Supervisor, request: dict[str, object]) -> dict[str, object]:
     try:
-        _send(outside, supervisor.execute(request))
+        return supervisor.execute(request)
     except supervise.Failure as error:
-        _send(outside, {"failure": str(error)})
-    except (supervise.OutsideGone, BrokenPipeError):
-        return
+        return {"failure": str(error)}
+    except supervise.OutsideGone:
+        raise
     except Exception:
-        _send(outside, {"failure": traceback.format_exc(limit=-6)})
+        return {"failure": traceback.format_exc(limit=-6)}
 
 
 def forget_our_modules() -> None:

@@ -10,12 +10,16 @@ import errno
 import platform
 import struct
 
+from . import kernel
+
 _NAMESPACES = 0x7E020000
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _AT_NUMBER, _AT_ARCH, _AT_ARGUMENT = 0, 4, 16
 _UNIX, _INET, _INET6 = 1, 2, 10
 
+_NEW_PIDS = {"unshare": 0, "setns": 1}
+"""Calls that are left for pid namespaces alone, and which argument says so."""
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _COLUMN = {"x86_64": 0, "aarch64": 1}
 
@@ -59,11 +63,12 @@ def _argument(number: int, checks: bytes, position: int = 0) -> bytes:
     return _op(_EQUAL, number, 0, len(body) // 8) + body
 
 
-def build(own_pid: int, *, network: bool, processes: bool) -> bytes:
+def build(own_pid: int, *, network: bool, processes: bool, forks_namespaces: bool = False) -> bytes:
     """The filter for the process `own_pid`, or OSError on a processor it does not know.
 
     `network` and `processes` say that a network and a pid namespace are there. Where they are not, the filter stands in: no sockets at all, and no signals to,
-    or limits and priorities of, any process but its own.
+    or limits and priorities of, any process but its own. `forks_namespaces` leaves the process that programs are forks of what it needs to give each a pid
+    namespace; without capabilities the kernel refuses that to a program.
     """
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
@@ -74,7 +79,9 @@ def build(own_pid: int, *, network: bool, processes: bool) -> bytes:
     if machine == "x86_64":
         code += _op(_AT_LEAST, 0x40000000, 0, 1) + _refuse(errno.ENOSYS)  # the x32 numbers, a second name for every call
     for name in _REFUSED:
-        if number[name] >= 0:
+        if forks_namespaces and name in _NEW_PIDS:
+            code += _argument(number[name], _op(_EQUAL, kernel.NEWPID, 1, 0) + _refuse(), _NEW_PIDS[name])
+        elif number[name] >= 0:
             code += _op(_EQUAL, number[name], 0, 1) + _refuse()
     code += _op(_EQUAL, number["clone3"], 0, 1) + _refuse(errno.ENOSYS)  # its flags lie in memory; the C library falls back to clone
     code += _argument(number["clone"], _op(_ANY_BIT, _NAMESPACES, 0, 1) + _refuse())

@@ -18,6 +18,7 @@ PACKAGES = "/packages"
 _SYSTEM = ("/lib32", "/lib64", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 _LIBRARIES = ("/lib", "/usr/lib")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
+PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 _USERS = "sandbox:x:1000:1000::/tmp:/nonexistent\n"
 
 
@@ -91,6 +92,6 @@ def _bind(source: str, target: str, *, writable: bool = False) -> None:
 def _mask_other_packages() -> None:
     """Hide installed packages that lie inside the interpreter's own directories: among them may be the answers to a benchmark."""
     for root in {os.path.join(sys.base_prefix, "lib"), "/usr/lib", "/usr/local/lib"}:
-        for path in glob.glob(root + "/python*/site-packages") + glob.glob(root + "/python*/dist-packages"):
+        for path in (found for name in PACKAGE_FOLDERS for found in glob.glob(f"{root}/python*/{name}")):
             with contextlib.suppress(FileNotFoundError):
                 kernel.mount("tmpfs", path, "tmpfs", kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV, "size=4k")
