@@ -50,16 +50,20 @@ _LOOK_SECONDS = 3.0
 _PROBE_SECONDS = 120.0
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 20.0
+_STALE_SECONDS = 86400.0
 
 
 @contextmanager
 def connected(how: RayHow, directory: Path, say: Callable[[str], None]) -> Generator[RayExecutor]:
     """Connect to the cluster, see that every node runs this same rrtf and sees `directory`. Raises `EngineError` where that is not so."""
     _connect(how.address)
-    probe = directory.absolute() / f".probe-{os.getpid()}.tmp"
+    token = secrets.token_hex(8)
+    probe = directory.absolute() / f".probe-{token}"  # there as long as we are: nodes that join later are asked, too
     try:
         probe.parent.mkdir(parents=True, exist_ok=True)
-        token = secrets.token_hex(8)
+        for left in directory.glob(".probe-*"):
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                left.unlink(missing_ok=True)  # of a run that was killed
         probe.write_text(token, encoding="utf-8")
         check = Check(str(probe), token, facts_of_node()(str(probe), token))
         nodes = [node for node in _alive() if node["Resources"].get("CPU", 0) >= 1]
