@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
@@ -81,14 +80,10 @@ def _load(path: Path, overrides: tuple[str, ...]) -> Recipe:
 
 def _run(recipe: Recipe, verb: str | None) -> dict[str, Manifest]:
     from rrtf import pipeline
-    from rrtf.engine import runner
-    from rrtf.engine.local import executor
-    from rrtf.recipe import freeze
 
     built = pipeline.build(recipe)
     only = None if verb is None else pipeline.of_verb(built, verb)
-    frozen = partial(freeze, recipe, built.directory / "recipe.toml")
-    return runner.run(built, only, executor(recipe.how.processes), lambda line: click.echo(line, err=True), frozen)
+    return pipeline.run(recipe, built, only, lambda line: click.echo(line, err=True))
 
 
 @cli.command()

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 
 from rrtf import pipeline, recipe
 from rrtf.benchmarks.results import scores, table
 from rrtf.engine import artifacts, runner
-from rrtf.engine.local import executor
 from rrtf.joins import BEFORE, EXAM
 
 
@@ -48,7 +46,7 @@ def examine(
     }
     wanted = recipe.assemble(asked, overrides)
     built = pipeline.examination(wanted)
-    runner.run(built, None, executor(wanted.how.processes), say, partial(recipe.freeze, wanted, built.directory / "recipe.toml"))
+    pipeline.run(wanted, built, None, say)
     examined = Counter(row.benchmark for row in runner.rows(built, EXAM))
     found = table(scores(runner.rows(built, BEFORE), examined))
     artifacts.write_text(built.directory / "results.md", f"{found}\n")

@@ -13,13 +13,14 @@ import dataclasses
 import platform
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 from rrtf.errors import SandboxError
 from rrtf.identity import Json, fingerprint
@@ -247,6 +248,13 @@ def isolation(config: ProcessConfig | PlainConfig) -> Json:
     with open_sandbox(config, SandboxRuntime(workers=1)) as sandbox:
         found = sandbox.isolation()
     return {"granted": list(found.granted), "missing": list(found.missing)}
+
+
+def weakest(found: Sequence[Json]) -> Json:
+    """What can be said of several machines together: isolated is what all of them isolate, missing what any of them lacks."""
+    each = [cast("dict[str, list[str]]", notes) for notes in found]
+    common = [name for name in each[0]["granted"] if all(name in notes["granted"] for notes in each)]
+    return {"granted": cast("Json", common), "missing": cast("Json", list(dict.fromkeys(name for notes in each for name in notes["missing"])))}
 
 
 def known_timing(problem: Problem, config: ProcessConfig | PlainConfig, store: VerdictStore) -> Timing | None:

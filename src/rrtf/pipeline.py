@@ -9,15 +9,19 @@ Not here: what the stages do (`rrtf.stages`), and when they run (`rrtf.engine.ru
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from rrtf.engine import runner
+from rrtf.engine.artifacts import Manifest
+from rrtf.engine.executors import open_executor
 from rrtf.engine.runner import Pipeline
 from rrtf.engine.stage import MapStage
 from rrtf.generation import revision
 from rrtf.joins import AFTER, BEFORE, STUDENT, TEACHER, TRAIN
 from rrtf.judging import isolation
-from rrtf.recipe import ModelTeacher, Recipe
+from rrtf.recipe import ModelTeacher, Recipe, freeze
 from rrtf.reporting import flips
 from rrtf.stages import curate, evaluate, execute, rank, report, sample, train
 
@@ -27,18 +31,27 @@ VERBS = ("curate", "sample", "execute", "rank", "train", "evaluate", "report")
 
 def build(recipe: Recipe) -> Pipeline:
     """The whole loop for a recipe. Reads the problems and finds the models, so that bad input ends it here; loads no weights."""
-    runtime, how = recipe.how.sandbox, recipe.how.generation
+    how = recipe.how.generation
     part, seed = recipe.how.part_problems, recipe.run.seed
     student, engine = recipe.student.model, recipe.student.engine
     known = revision(engine, student)
     exam = evaluate.exam_problems(recipe.evaluate)
     notes = partial(isolation, recipe.sandbox)
-    sitting = partial(evaluate.stage, config=recipe.evaluate, engine=engine, sandbox=recipe.sandbox, runtime=runtime, how=how, part_cases=part, notes=notes)
+    sitting = partial(
+        evaluate.stage,
+        config=recipe.evaluate,
+        engine=engine,
+        sandbox=recipe.sandbox,
+        runtime=recipe.how.sandbox_of("devices"),
+        how=how,
+        part_cases=part,
+        notes=notes,
+    )
     stages = (
-        curate.stage(recipe.problems, recipe.sandbox, runtime, [row.problem for row in exam]),
+        curate.stage(recipe.problems, recipe.sandbox, recipe.how.sandbox, [row.problem for row in exam]),
         _teacher(recipe),
         sample.stage(STUDENT, "student", recipe.sample, engine, student, known, seed, how, part),
-        execute.stage(recipe.sandbox, runtime, notes, part),
+        execute.stage(recipe.sandbox, recipe.how.sandbox_of("processors"), notes, part),
         rank.stage(recipe.rank),
         train.stage(recipe.train, recipe.how.training, recipe.student.prompting, student, known, seed),
         evaluate.exam_stage(exam),
@@ -51,7 +64,6 @@ def build(recipe: Recipe) -> Pipeline:
 
 def examination(recipe: Recipe) -> Pipeline:
     """Only the examination of the recipe's student, for `rrtf evaluate --model`."""
-    runtime, how = recipe.how.sandbox, recipe.how.generation
     exam = evaluate.exam_problems(recipe.evaluate)
     sitting = evaluate.stage(
         BEFORE,
@@ -62,12 +74,24 @@ def examination(recipe: Recipe) -> Pipeline:
         revision=revision(recipe.student.engine, recipe.student.model),
         trained=None,
         sandbox=recipe.sandbox,
-        runtime=runtime,
-        how=how,
+        runtime=recipe.how.sandbox_of("devices"),
+        how=recipe.how.generation,
         part_cases=recipe.how.part_problems,
         notes=partial(isolation, recipe.sandbox),
     )
     return Pipeline(Path(recipe.run.directory), (evaluate.exam_stage(exam), sitting))
+
+
+def run(recipe: Recipe, built: Pipeline, only: Sequence[str] | None, say: Callable[[str], None]) -> dict[str, Manifest]:
+    """Bring stages of a recipe's pipeline up to date where the recipe says, as `rrtf.engine.runner.run` does. Freezes the recipe beside them."""
+    frozen = partial(freeze, recipe, built.directory / "recipe.toml")
+    # A cluster is asked for at the start when anything may be sent there, and not when everything is there already.
+    owed = recipe.how.executor != "local" and any(
+        decision.action != "reuse" and isinstance(stage, MapStage) and stage.reads and (only is None or stage.name in only)
+        for stage, decision in zip(built.stages, runner.plan(built), strict=True)
+    )
+    with open_executor(recipe.how.executor if owed else "local", recipe.how.processes, recipe.how.ray, built.directory, say) as executor:
+        return runner.run(built, only, executor, say, frozen)
 
 
 def of_verb(pipeline: Pipeline, verb: str) -> list[str]:

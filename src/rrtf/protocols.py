@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from rrtf.records import Completion, File, Limits, Problem, Test, TestStatus
 
@@ -144,9 +144,25 @@ class Benchmark(Protocol):
         ...
 
 
+Needs = Literal["driver", "processors", "devices"]
+"""What work asks of where it runs: nothing worth sending it away for, processors, or devices that hold a model (a GPU, where there is one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """In the place of a result: every worker that had the item died. A failure of ours, and none of the item's."""
+
+    reason: str
+
+
 class Executor(Protocol):
     """Where the work of a stage runs."""
 
-    def map(self, work: Callable[[], AbstractContextManager[Callable[[Item], Result]]], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
-        """Open `work` once per worker and apply it to every item; yields (position of the item, result) in order of completion."""
+    def map(
+        self, work: Callable[[], AbstractContextManager[Callable[[Item], Result]]], items: Iterable[Item], needs: Needs = "processors"
+    ) -> Iterator[tuple[int, Result | Lost]]:
+        """Open `work` once per worker and apply it to every item; yields (position of the item, result) in order of completion.
+
+        Items are taken as they are needed. An error of the work ends it, with its kind and sentences; `needs` matters only to executors that have a choice.
+        """
         ...

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rrtf.checkpoints import DEFAULT_STUDENT
 from rrtf.engine.artifacts import make_folder, write_text
+from rrtf.engine.cluster import RayHow
+from rrtf.engine.executors import ExecutorName
 from rrtf.errors import RecipeError
 from rrtf.generation import GenerationHow, GeneratorConfig, TransformersConfig
 from rrtf.prompting import FormatName
@@ -84,8 +86,12 @@ class HowConfig(BaseModel):
     """How to compute. Nothing here can change a result, so nothing here makes a stage run again."""
 
     model_config = _CONFIG
+    executor: ExecutorName = "local"
+    """Where stages run: `local`, on this machine, or `ray`, on a cluster (docs/scaling.md)."""
     processes: int = Field(default=1, ge=1)
-    """Worker processes per stage; each loads its own model."""
+    """Worker processes per stage on this machine; each loads its own model."""
+    ray: RayHow = RayHow()
+    """The cluster, where `executor` is `ray`."""
     part_problems: int = Field(default=128, ge=1)
     """Problems in one part of an artefact: what a kill can cost."""
     sandbox: SandboxRuntime = SandboxRuntime()
@@ -94,6 +100,13 @@ class HowConfig(BaseModel):
     """Batches and threads of the model engine."""
     training: TrainHow = TrainHow()
     """Micro-batches, device and checkpoints of the trainer."""
+
+    def sandbox_of(self, needs: Literal["processors", "devices"]) -> SandboxRuntime:
+        """The sandbox of one worker. On a cluster it takes the processors that its worker reserved, and not all that it sees."""
+        if self.executor == "local" or self.sandbox.workers:
+            return self.sandbox
+        cpus = self.ray.processors.cpus if needs == "processors" else self.ray.devices.cpus
+        return self.sandbox.model_copy(update={"workers": cpus})
 
 
 class Recipe(BaseModel):

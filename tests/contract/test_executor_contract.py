@@ -10,19 +10,28 @@ from pathlib import Path
 
 import pytest
 
+from rrtf.engine.cluster import RayHow
+from rrtf.engine.executors import open_executor
 from rrtf.engine.local import InlineExecutor, ProcessExecutor
 from rrtf.errors import EngineError
-from rrtf.protocols import Executor
+from rrtf.protocols import Executor, Needs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from ray_cluster import cluster
 from toy_stages import doubling, refusing
 
 EXECUTORS = {"inline": InlineExecutor(), "processes": ProcessExecutor(2)}
 
 
-@pytest.fixture(params=EXECUTORS)
+@pytest.fixture(scope="module")
+def on_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+    with cluster() as made, open_executor("ray", 1, RayHow(address=made.address), tmp_path_factory.mktemp("run"), print) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[*EXECUTORS, "ray"])
 def executor(request: pytest.FixtureRequest) -> Executor:
-    return EXECUTORS[request.param]
+    return EXECUTORS[request.param] if request.param in EXECUTORS else request.getfixturevalue("on_ray")
 
 
 @pytest.fixture
@@ -32,6 +41,11 @@ def log(tmp_path: Path) -> Path:
 
 def test_every_item_gets_its_result_once(executor: Executor, log: Path) -> None:
     assert sorted(executor.map(partial(doubling, log), range(20, 31))) == [(position, 2 * (20 + position)) for position in range(11)]
+
+
+@pytest.mark.parametrize("needs", ["driver", "processors", "devices"])
+def test_whatever_work_needs_the_results_are_the_same(executor: Executor, log: Path, needs: Needs) -> None:
+    assert sorted(executor.map(partial(doubling, log), range(5), needs)) == [(position, 2 * position) for position in range(5)]
 
 
 def test_no_items_give_no_results(executor: Executor, log: Path) -> None:

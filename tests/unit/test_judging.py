@@ -246,3 +246,10 @@ def test_stages_say_what_was_known(machine: Machine) -> None:
         "  verdicts: 1 answers: 1 programs run, 0 answers known from before (0 %), 0 equal to another",
         "  verdicts: 1 answers: 0 programs run, 1 answers known from before (100 %), 0 equal to another",
     ]
+
+
+def test_of_several_machines_only_what_all_isolate_is_granted() -> None:
+    first, second = {"granted": ["mounts", "network", "memory"], "missing": []}, {"granted": ["mounts", "memory"], "missing": ["network (refused)"]}
+    assert judging.weakest([first, second]) == {"granted": ["mounts", "memory"], "missing": ["network (refused)"]}
+    assert judging.weakest([second, first]) == {"granted": ["mounts", "memory"], "missing": ["network (refused)"]}
+    assert judging.weakest([first]) == first

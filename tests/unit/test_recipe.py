@@ -358,3 +358,24 @@ def test_the_place_of_an_unknown_key_is_not_a_tag(tmp_path: Path) -> None:
 
 def test_the_module_knows_every_front_door() -> None:
     assert {"run", "problems", "student", "teacher", "sample", "sandbox", "rank", "train", "evaluate", "how"} == set(recipe.Recipe.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "judges", "examiners"),
+    [
+        ([], 0, 0),  # one for each processor of this machine
+        (["how.ray.processors.cpus=4"], 0, 0),  # no cluster is asked for
+        (["how.executor=ray"], 1, 1),
+        (["how.executor=ray", "how.ray.processors.cpus=4", "how.ray.devices.cpus=2"], 4, 2),
+        (["how.executor=ray", "how.ray.processors.cpus=4", "how.sandbox.workers=3"], 3, 3),
+    ],
+)
+def test_a_sandbox_on_a_cluster_takes_what_its_worker_reserved(overrides: list[str], judges: int, examiners: int) -> None:
+    how = recipe.assemble({}, overrides).how
+    assert (how.sandbox_of("processors").workers, how.sandbox_of("devices").workers) == (judges, examiners)
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "head", "head:port", ""])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(RecipeError, match=r"how\.ray\.address"):
+        recipe.assemble({"how": {"ray": {"address": address}}})

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -278,7 +279,7 @@ def test_the_order_of_completion_changes_no_digest(toy: Toy, directory: Path, tm
 class Backwards:
     """An executor that finishes the last item first."""
 
-    def map(self, work: Callable[..., object], items: object) -> object:
+    def map(self, work: Callable[..., object], items: object, needs: str) -> object:
         return reversed(list(InlineExecutor().map(work, items)))  # type: ignore[arg-type]
 
 
@@ -305,6 +306,22 @@ def test_worker_processes_change_no_digest(toy: Toy, directory: Path, tmp_path: 
     go(toy, directory)
     runner.run(toy.pipeline(tmp_path / "workers"), None, ProcessExecutor(2), lambda line: None)
     assert digests(directory) == digests(tmp_path / "workers")
+
+
+class Elsewhere:
+    """An executor whose items are each done on another machine."""
+
+    def map(self, work: Callable[..., object], items: object, needs: str) -> object:
+        for position, found in InlineExecutor().map(work, items):  # type: ignore[arg-type]
+            yield position, replace(found, notes={"machine": position})  # type: ignore[type-var]
+
+
+def test_what_is_noted_of_several_machines_is_agreed_upon(toy: Toy, directory: Path) -> None:
+    built = toy.pipeline(directory)
+    stages = [replace(stage, agree=list) if stage.name == "draw" else stage for stage in built.stages]  # type: ignore[type-var]
+    manifests = runner.run(runner.Pipeline(directory, stages), None, Elsewhere(), lambda line: None)  # type: ignore[arg-type]
+    assert manifests["draw"].notes == [{"machine": 0}, {"machine": 1}, {"machine": 2}]
+    assert manifests["source"].notes == {"machine": 0}
 
 
 def test_an_error_in_a_worker_process_keeps_its_sentence(toy: Toy, directory: Path) -> None:

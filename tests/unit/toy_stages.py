@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -53,6 +54,8 @@ class Toy:
     broken: str = ""
     """Opening the draw stage ends with this sentence."""
     title: str = "title"
+    pause: float = 0.0
+    """Seconds that each draw takes."""
 
     def pipeline(self, directory: Path) -> Pipeline:
         return Pipeline(directory, (self.source(), self.draw(), self.total()))
@@ -89,7 +92,7 @@ class Toy:
             expected=lambda case: self.n,
             unit="draws",
             summarize=_count,
-            notes=lambda: {"toy": True},
+            notes=_toy_notes,
             part_cases=self.part,
         )
 
@@ -114,6 +117,10 @@ class Toy:
 def pay(log: Path, what: str) -> None:
     with log.open("a") as file:
         file.write(f"{what}\n")
+
+
+def _toy_notes() -> Json:
+    return {"toy": True}
 
 
 def _count(rows: Iterator[Item | Draw]) -> Json:
@@ -162,6 +169,7 @@ def _one(toy: Toy, case: Case, index: int) -> Draw | Failure:
         return Failure(case.key, f"the\ttoy broke\non {case.key} {index}")
     if toy.crash_after is not None and sum(line.startswith("draw") for line in toy.paid()) >= toy.crash_after:
         raise EngineError("The toy crashed.", hint="Run it again.")
+    time.sleep(toy.pause)
     pay(toy.log, f"draw {case.key} {index}")
     return Draw(case.key, index, derive_seed(toy.salt, case.key, case.rows["source"][0].value, index), random.random())
 

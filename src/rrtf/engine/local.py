@@ -1,7 +1,7 @@
 """Executors on this machine: in this process, or in several.
 
 `inline` opens the work once here, which suits a model that uses every core itself; `processes` opens it once per worker process.
-Not here: other machines (an executor of its own, behind the same seam).
+Not here: other machines (`rrtf.engine.ray`), and which executor a recipe asks for (`rrtf.engine.executors`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from multiprocessing.util import Finalize
 from typing import Any, TypeVar
 
 from rrtf.errors import EngineError, RrtfError
+from rrtf.protocols import Needs
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,7 +25,9 @@ Result = TypeVar("Result")
 class InlineExecutor:
     """Runs everything in this process, one item after another."""
 
-    def map(self, work: Callable[[], AbstractContextManager[Callable[[Item], Result]]], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+    def map(
+        self, work: Callable[[], AbstractContextManager[Callable[[Item], Result]]], items: Iterable[Item], needs: Needs = "processors"
+    ) -> Iterator[tuple[int, Result]]:
         """See `rrtf.protocols.Executor.map`."""
         with work() as apply:
             for position, item in enumerate(items):
@@ -37,7 +40,9 @@ class ProcessExecutor:
     def __init__(self, workers: int) -> None:
         self._workers = workers
 
-    def map(self, work: Callable[[], AbstractContextManager[Callable[[Item], Result]]], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+    def map(
+        self, work: Callable[[], AbstractContextManager[Callable[[Item], Result]]], items: Iterable[Item], needs: Needs = "processors"
+    ) -> Iterator[tuple[int, Result]]:
         """See `rrtf.protocols.Executor.map`. Keeps two items per worker in flight, so that memory does not grow with the number of items."""
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self._workers, mp_context=context, initializer=_open, initargs=(work,)) as pool:
@@ -96,8 +101,3 @@ def _apply(item: Any) -> Any:
     if isinstance(work, BaseException):
         raise work
     return work(item)
-
-
-def executor(processes: int) -> InlineExecutor | ProcessExecutor:
-    """The executor for so many processes."""
-    return InlineExecutor() if processes == 1 else ProcessExecutor(processes)

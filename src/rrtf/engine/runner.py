@@ -23,7 +23,7 @@ from rrtf.engine.progress import progress
 from rrtf.engine.stage import Case, Failure, FoldStage, FoldTask, MapStage, Opener, Row, Stage, Task, Tick, Work
 from rrtf.errors import DataError, EngineError
 from rrtf.identity import Json, fingerprint, stable
-from rrtf.protocols import Executor
+from rrtf.protocols import Executor, Lost
 
 Action = Literal["reuse", "resume", "run"]
 
@@ -219,17 +219,23 @@ def _run_map(pipeline: Pipeline, stage: MapStage, inputs: Mapping[str, str], exe
     owed = [number for number, name in enumerate(names) if not parts.finished(folder / name)]
     if owed and len(owed) < len(names):
         say(f"  {len(names) - len(owed)} of {len(names)} parts are kept")
+    notes: list[Json] = []
     if owed:
         known = parts.known(folder, stage, identity)
         total = sum(stage.expected(case) for number in owed for case in groups[number])
-        opener = stage.open({name: pipeline.folder(name) for name in stage.reads})
+        opener = stage.open({name: pipeline.folder(name).absolute() for name in stage.reads})
+        # Without inputs there is one part: nothing to share out, and what it reads is where the run was started.
+        needs = stage.needs if stage.reads else "driver"
         with progress(stage.name, total, stage.unit) as bar:
             count = _Count(bar)
             tasks = (Task(groups[number], {case.key: known[case.key] for case in groups[number] if case.key in known}, count) for number in owed)
             finished = 0
-            for position, found in executor.map(partial(_collecting, opener), tasks):
+            for position, found in executor.map(partial(_collecting, opener, stage.notes), tasks, needs):
                 group = groups[owed[position]]
-                parts.store(folder / names[owed[position]], stage, identity, group, found)
+                told = _Told([Failure(case.key, found.reason) for case in group], None) if isinstance(found, Lost) else found
+                parts.store(folder / names[owed[position]], stage, identity, group, told.rows)
+                if told is found and told.notes not in notes:
+                    notes.append(told.notes)
                 finished += sum(stage.expected(case) for case in group)
                 count.reach(finished)
     written: list[Part] = []
@@ -253,7 +259,7 @@ def _run_map(pipeline: Pipeline, stage: MapStage, inputs: Mapping[str, str], exe
         inputs={},
         parts=tuple(written),
         summary=stage.summarize(everything()),
-        notes=stage.notes(),
+        notes=stage.agree(sorted(notes, key=repr)) if notes else stage.notes(),
         failures=tuple(failures),
         seconds=0.0,
         environment=artifacts.environment(),
@@ -296,14 +302,23 @@ def _content(group: Sequence[Case]) -> list[object]:
     return [[case.key, {name: tables.digest(found) for name, found in case.rows.items()}] for case in group]
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a worker sends back for a part."""
+
+    rows: Sequence[Row | Failure]
+    notes: Json
+    """Of the worker, about where it works."""
+
+
 @contextmanager
-def _collecting(opener: Opener) -> Generator[Callable[[Task], list[Row | Failure]]]:
+def _collecting(opener: Opener, notes: Callable[[], Json]) -> Generator[Callable[[Task], _Told]]:
     with opener() as work:
-        yield partial(_collect, work)
+        yield partial(_collect, work, notes())
 
 
-def _collect(work: Work, task: Task) -> list[Row | Failure]:
-    return list(work(task))
+def _collect(work: Work, notes: Json, task: Task) -> _Told:
+    return _Told(list(work(task)), notes)
 
 
 def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -> Manifest:

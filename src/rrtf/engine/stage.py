@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rrtf.identity import Json
+from rrtf.protocols import Needs
 
 Row = Any
 """A frozen record. Its type is the stage's `row`."""
@@ -55,6 +56,14 @@ Opener = Callable[[], AbstractContextManager[Work]]
 """Opens what the work needs (a model, a sandbox), once per worker."""
 
 
+def _nothing() -> Json:
+    return None
+
+
+def _first(notes: Sequence[Json]) -> Json:
+    return notes[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapStage:
     """Cases in, rows out, part by part. Interrupted work keeps its finished parts."""
@@ -80,10 +89,14 @@ class MapStage:
     unit: str
     summarize: Callable[[Iterator[Row]], Json]
     """Counts for the manifest."""
-    notes: Callable[[], Json] = field(default=lambda: None)
-    """Facts about how it ran that belong into the manifest, such as what was isolated."""
+    notes: Callable[[], Json] = _nothing
+    """Facts about where it ran that belong into the manifest, such as what was isolated. Asked once per worker, there: must survive pickling."""
+    agree: Callable[[Sequence[Json]], Json] = _first
+    """What is noted where workers differ: their notes, each once."""
     part_cases: int = 32
     """Cases in one part: what a kill can cost. Bears no identity."""
+    needs: Needs = "processors"
+    """What its work asks of where it runs, for executors that have a choice. Bears no identity."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from rrtf.errors import DataError, RecipeError
 from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import EXAM, ExamProblem, Graded, exam_problem
-from rrtf.judging import Judge, judge_identity, open_judge
+from rrtf.judging import Judge, judge_identity, open_judge, weakest
 from rrtf.prompting import FormatName
 from rrtf.protocols import Generator as ModelGenerator
 from rrtf.records import Author, Problem, Response
@@ -170,7 +170,9 @@ def stage(
         unit="answers",
         summarize=summary,
         notes=notes,
+        agree=weakest,
         part_cases=part_cases,
+        needs="devices",
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from rrtf.engine.stage import Failure, MapStage, Opener, Task, Work
 from rrtf.identity import Json
 from rrtf.joins import CURATE, EXECUTE, STUDENT, TEACHER, kept_problem, responses
-from rrtf.judging import Judge, judge_identity, open_judge
+from rrtf.judging import Judge, judge_identity, open_judge, weakest
 from rrtf.records import Outcome, Problem, Response, Verdict
 from rrtf.sandbox import SandboxConfig, SandboxRuntime
 from rrtf.sandbox.harness import JudgingFailure
@@ -32,6 +32,7 @@ def stage(sandbox: SandboxConfig, runtime: SandboxRuntime, notes: Callable[[], J
         unit="programs",
         summarize=_summary,
         notes=notes,
+        agree=weakest,
         part_cases=part_cases,
     )
 

@@ -71,6 +71,7 @@ def stage(
         unit="answers",
         summarize=_summary,
         part_cases=part_cases,
+        needs="devices",
     )
 
 
@@ -89,6 +90,7 @@ def reference_stage(name: str) -> MapStage:
         unit="answers",
         summarize=_summary,
         part_cases=1024,
+        needs="driver",
     )
 
 
