@@ -6,8 +6,7 @@ it reads a one-time key from a pipe *after* they did and sends it back. That pro
 exceptions, `os._exit`, printed claims and look-alike objects. It does not defeat a program that finds the pipe among its descriptors, or our frames, and speaks
 this protocol by itself. The same goes for pytest files (`suite`): a test's key is read after its last parameter was torn down.
 
-Reports are frames: kind (one byte), number of the test, length, payload. First, and once, one of `F` our failure before the program began, `E` compile error,
-`L` loaded, `N` not loaded; then for each test `V` finished (payload: value, or key) or `S` ended otherwise (payload: status, exception classes as JSON, text).
+Reports are frames: kind (one byte), number of the test, length, payload. First, and once, one of `E` compile error, `L` loaded, `N` not loaded; then for each test `V` finished (payload: value, or key) or `S` ended otherwise (payload: status, exception classes as JSON, text).
 Not here: pytest (`suite`), isolation (`confine`), limits and judgement of what is reported (`supervise`).
 """
 
@@ -104,11 +103,10 @@ def _reseed() -> None:
 _begun: list[bool] = []
 
 
-def run(task: Task, pristine: Pristine, report: Report, key_fd: int) -> NoReturn:
-    """Run the task in this process, which does not return."""
+def run(task: Task, library: suite.Library | None, pristine: Pristine, report: Report, key_fd: int) -> NoReturn:
+    """Run the task in this process, which does not return. `library`: what `surroundings` gave."""
     leave = os._exit
     _begun.append(True)
-    library = _surroundings(task, report) if task.files or task.kind == "pytest" else None
     code = _compile(task, report)
     if code is None:
         leave(0)
@@ -131,19 +129,15 @@ def run(task: Task, pristine: Pristine, report: Report, key_fd: int) -> NoReturn
     leave(0)
 
 
-def _surroundings(task: Task, report: Report) -> suite.Library | None:
+def surroundings(task: Task) -> suite.Library | None:
     """Lay out the files, and for pytest files import pytest: both before the program, whose doing a failure therefore cannot be."""
-    try:
-        for path, text in task.files.items():
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                file.write(text)
-        if task.files:
-            sys.path.insert(0, os.getcwd())
-        return suite.load() if task.kind == "pytest" else None
-    except (OSError, ImportError) as error:
-        report(b"F", 0, f"preparing the program's surroundings failed: {describe(error)[1]}".encode())
-        os._exit(70)
+    for path, text in task.files.items():
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
+    if task.files:
+        sys.path.insert(0, os.getcwd())
+    return suite.load() if task.kind == "pytest" else None
 
 
 def _importable(task: Task) -> types.ModuleType:

@@ -161,8 +161,6 @@ class Supervisor:
             raise Failure(str(error)) from error
         finally:
             self.directory.used(tmp)
-        if run.failure:
-            raise Failure(run.failure)
         if os.WIFSIGNALED(run.status) and os.WTERMSIG(run.status) == signal.SIGKILL and not run.ended_by and run.cpu < cpu_left:
             self._suspect_machine()
         if not run.ended_by and run.cpu >= cpu_left and (os.WIFSIGNALED(run.status)):
@@ -225,7 +223,7 @@ class Supervisor:
         next_tick = begun + _TICK_MS / 1000
         finished = float("inf")
         pid = 0
-        while not run.failure and not run.forged and not run.ended_by:
+        while not run.forged and not run.ended_by:
             now = time.monotonic()
             ready = {fd for fd, _ in poll.poll(max(0.0, (next_tick - now) * 1000))}
             if self.outside in ready:
