@@ -60,7 +60,7 @@ def beforehand(world: World) -> None:
     if sys.platform == "linux":
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # what a program leaves behind is for us to reap
-        _set(_possible({resource.RLIMIT_MSGQUEUE: 0, resource.RLIMIT_MEMLOCK: 0}))
+        _set(_possible({resource.RLIMIT_MSGQUEUE: 0, resource.RLIMIT_MEMLOCK: 0, resource.RLIMIT_RTPRIO: 0, resource.RLIMIT_NICE: 0}))
         if world.private_tmp:
             landlock.restrict(world)
         if world.filter:
@@ -104,7 +104,7 @@ def confine(world: World, limits: Most, tmp: str) -> None:
     """The program's own process gives up what is left to give up. Raises OSError, which is a failure of ours."""
     os.setsid()
     _set(limits)
-    if world.filter and world.private_tmp:  # the rest is inherited
+    if world.filter and world.private_tmp and world.program_user is None:  # the rest is inherited
         kernel.drop_capabilities()
         # So that it can open its own /proc/self. The zygote never does this: its files there, which every later program inherits from, would be open too.
         kernel.make_dumpable()

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
-from . import honesty, suite
+from . import honesty, suite, surroundings
 from .encode import Json, NotPlain, encode
 from .tasks import PROGRAM_FILE, TEST_FILE, Prepared, Task
 
@@ -104,8 +104,8 @@ _begun: list[bool] = []
 
 
 def run(task: Task, library: suite.Library | None, pristine: Pristine, report: Report, key_fd: int) -> NoReturn:
-    """Run the task in this process, which does not return. `library`: what `surroundings` gave."""
-    leave = os._exit
+    """Run the task in this process, which does not return. `library`: what `beforehand` gave."""
+    leave, root = os._exit, os.getcwd() if task.kind == "pytest" else ""
     _begun.append(True)
     code = _compile(task, report)
     if code is None:
@@ -119,7 +119,7 @@ def run(task: Task, library: suite.Library | None, pristine: Pristine, report: R
         namespace, tests = module.__dict__, tuple(task.tests)
         loaded = _load(code, namespace, task, report)
         if loaded and library is not None:
-            _run_suite(task, library, report, key_fd, pristine)
+            _run_suite(task, root, library, report, key_fd, pristine)
         for number, test in enumerate(tests, task.start) if loaded and library is None else ():
             if task.kind == "call":
                 _run_call(namespace, task.entry_point, test, number, report)
@@ -129,14 +129,9 @@ def run(task: Task, library: suite.Library | None, pristine: Pristine, report: R
     leave(0)
 
 
-def surroundings(task: Task) -> suite.Library | None:
+def beforehand(task: Task) -> suite.Library | None:
     """Lay out the files, and for pytest files import pytest: both before the program, whose doing a failure therefore cannot be."""
-    for path, text in task.files.items():
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(text)
-    if task.files:
-        sys.path.insert(0, os.getcwd())
+    surroundings.lay_out(task.files)
     return suite.load() if task.kind == "pytest" else None
 
 
@@ -242,7 +237,7 @@ def _run_assert(namespace: Namespace, entry_point: str | None, test: Prepared, n
         _raised(report, number, failure, status="wrong" if wrong else "raised")
 
 
-def _run_suite(task: Task, library: suite.Library, report: Report, key_fd: int, pristine: Pristine) -> None:
+def _run_suite(task: Task, root: str, library: suite.Library, report: Report, key_fd: int, pristine: Pristine) -> None:
     read = os.read
 
     def begin(number: int) -> None:
@@ -258,6 +253,12 @@ def _run_suite(task: Task, library: suite.Library, report: Report, key_fd: int, 
             _ended(report, number, ending.status, "[]", ending.text)
 
     _restore(pristine)
+    try:
+        surroundings.lay_out_again(root, task.files)
+    except OSError as error:
+        for number in range(task.start, task.stop):
+            _ended(report, number, "raised", "[]", f"the program spoilt the directory of its tests: {describe(error)[1]}")
+        return
     nodes = [cast("str", test["node"]) for test in task.tests]
     suite.run(library, nodes, task.start, _program_path(task), begin, end)
 

@@ -201,8 +201,9 @@ def _reap(program: int, world: World) -> bytes:
     reaped: set[int] = set()
     while True:
         # The end of the first process of a pid namespace is the end of everything in it.
-        others = set[int]() if world.program_pids else isolate.descendants(os.getpid())
-        for member in {program, *others} - reaped:
+        others = set[int]() if world.own_pids else isolate.descendants(os.getpid())
+        everything = {-1} if world.own_pids and not world.program_pids else set[int]()  # all in the namespace but its first process, the supervisor, and us
+        for member in ({program, *others} - reaped) | everything:
             try:
                 os.kill(member, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
@@ -224,7 +225,7 @@ def _become_program(world: World, pristine: runner.Pristine, handed: confine.Han
     try:
         confine.confine(world, most, tmp)
         task = tasks.read(handed.task)
-        library = runner.surroundings(task)
+        library = runner.beforehand(task)
         report = runner.reporter(handed.report)
     except BaseException as error:
         orders.send(_REFUSED + f"preparing the program failed: {type(error).__name__}: {error}".encode()[:2000])
