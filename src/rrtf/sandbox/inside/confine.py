@@ -60,10 +60,7 @@ def beforehand(world: World) -> None:
     if sys.platform == "linux":
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # what a program leaves behind is for us to reap
-        _set(_possible({resource.RLIMIT_MSGQUEUE: 0, resource.RLIMIT_MEMLOCK: 0}))
-        if world.filter:
-            # So that programs can open their own /proc/self. That of the zygote, which has capabilities that they lack, stays closed to them.
-            kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+        _set(_possible({resource.RLIMIT_MSGQUEUE: 0, resource.RLIMIT_MEMLOCK: 0, resource.RLIMIT_RTPRIO: 0, resource.RLIMIT_NICE: 0}))
         if world.private_tmp:
             landlock.restrict(world)
         if world.filter:
@@ -107,8 +104,10 @@ def confine(world: World, limits: Most, tmp: str) -> None:
     """The program's own process gives up what is left to give up. Raises OSError, which is a failure of ours."""
     os.setsid()
     _set(limits)
-    if world.filter and world.private_tmp:  # the rest is inherited
+    if world.filter and world.private_tmp and world.program_user is None:  # the rest is inherited
         kernel.drop_capabilities()
+        # So that it can open its own /proc/self. The zygote never does this: its files there, which every later program inherits from, would be open too.
+        kernel.make_dumpable()
         return
     if world.program_user is not None:
         os.setgroups([])
@@ -123,7 +122,7 @@ def confine(world: World, limits: Most, tmp: str) -> None:
             landlock.restrict(world, tmp)
         if world.no_capabilities:
             kernel.drop_capabilities()
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+        kernel.make_dumpable()
         if world.seccomp and not world.filter:
             kernel.install_filter(syscalls.build(os.getpid(), network=world.network, processes=world.program_pids))
 

@@ -87,8 +87,10 @@ def _separate(world: World, root: bool, user: int, packages: list[str]) -> None:
         world.network = world.network or (granted and flag == kernel.NEWNET)
         if granted and flag == kernel.NEWUTS:
             socket.sethostname("sandbox")
-    world.own_pids = world.note("pid namespace", _error_of(lambda: kernel.unshare(kernel.NEWPID)))
-    if world.own_pids:
+    if not has_view:
+        world.missing.append("pid namespace (its /proc could not be mounted, and in another's nothing can be measured)")
+    elif world.note("pid namespace", _error_of(lambda: kernel.unshare(kernel.NEWPID))):
+        world.own_pids = True
         _follow_first_process()
     if has_view:
         _mount_proc(world)
@@ -152,9 +154,11 @@ def _mount_proc(world: World) -> None:
     def mount() -> None:
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
 
-    error = _error_of(mount) if world.own_pids else "it would show other processes"
+    error = _error_of(mount) if world.own_pids else "there is no pid namespace to show: programs see that other processes exist"
     world.proc = world.note("private /proc", error)
-    if error:
+    if not world.own_pids:
+        _error_of(lambda: kernel.read_only("/proc"))  # that of the machine: measuring a program and ending what it started need one
+    elif error:
         kernel.mount("tmpfs", "/proc", "tmpfs", kernel.MS_RDONLY, "size=4k")
 
 
@@ -174,7 +178,7 @@ def _without_user_namespace(world: World, root: bool, user: int) -> None:
 
 
 def _last_checks(world: World) -> None:
-    if not world.proc and not (os.path.isdir("/proc/self/task") and not world.private_tmp):
+    if not os.path.isdir("/proc/self/task"):
         world.missing.append("memory limit over several processes (no /proc)")
     if os.getpid() == 1 and world.own_pids:
         world.program_pids = world.note("pid namespace for each program", attempt(new_pid_namespace))

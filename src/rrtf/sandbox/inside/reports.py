@@ -36,7 +36,6 @@ class Run:
     detail: str = ""
     spiked: bool = False
     """It was found only afterwards to have passed its memory limit, in which of its tests is not known."""
-    failure: str = ""
     forged: str = ""
     stdout: bytearray = field(default_factory=bytearray)
     stderr: bytearray = field(default_factory=bytearray)
@@ -95,9 +94,7 @@ class Reports:
     def _frame(self, kind: bytes, test: int, payload: bytes, run: Run) -> None:
         text = payload.decode("utf-8", "replace")
         first, self.any = not self.any, True
-        if kind == b"F" and first:
-            run.failure = text
-        elif kind == b"E" and first:
+        if kind == b"E" and first:
             run.compile_error = text or "does not compile"
             self.done = True
         elif kind == b"L" and first:

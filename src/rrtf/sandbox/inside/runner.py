@@ -6,8 +6,8 @@ it reads a one-time key from a pipe *after* they did and sends it back. That pro
 exceptions, `os._exit`, printed claims and look-alike objects. It does not defeat a program that finds the pipe among its descriptors, or our frames, and speaks
 this protocol by itself. The same goes for pytest files (`suite`): a test's key is read after its last parameter was torn down.
 
-Reports are frames: kind (one byte), number of the test, length, payload. First, and once, one of `F` our failure before the program began, `E` compile error,
-`L` loaded, `N` not loaded; then for each test `V` finished (payload: value, or key) or `S` ended otherwise (payload: status, exception classes as JSON, text).
+Reports are frames: kind (one byte), number of the test, length, payload. First, and once, one of `E` compile error, `L` loaded, `N` not
+loaded; then for each test `V` finished (payload: value, or key) or `S` ended otherwise (payload: status, exception classes as JSON, text).
 Not here: pytest (`suite`), isolation (`confine`), limits and judgement of what is reported (`supervise`).
 """
 
@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
-from . import honesty, suite
+from . import honesty, suite, surroundings
 from .encode import Json, NotPlain, encode
 from .tasks import PROGRAM_FILE, TEST_FILE, Prepared, Task
 
@@ -104,11 +104,10 @@ def _reseed() -> None:
 _begun: list[bool] = []
 
 
-def run(task: Task, pristine: Pristine, report: Report, key_fd: int) -> NoReturn:
-    """Run the task in this process, which does not return."""
-    leave = os._exit
+def run(task: Task, library: suite.Library | None, pristine: Pristine, report: Report, key_fd: int) -> NoReturn:
+    """Run the task in this process, which does not return. `library`: what `beforehand` gave."""
+    leave, root = os._exit, os.getcwd() if task.kind == "pytest" else ""
     _begun.append(True)
-    library = _surroundings(task, report) if task.files or task.kind == "pytest" else None
     code = _compile(task, report)
     if code is None:
         leave(0)
@@ -122,7 +121,7 @@ def run(task: Task, pristine: Pristine, report: Report, key_fd: int) -> NoReturn
         nodes = tuple([cast("str", test["node"]) for test in tests]) if library is not None else ()  # before the program can change them
         loaded = _load(code, namespace, task, report)
         if loaded and library is not None:
-            _run_suite(namespace, task, nodes, library, report, key_fd, pristine)
+            _run_suite(namespace, task, root, nodes, library, report, key_fd, pristine)
         for number, test in enumerate(tests, task.start) if loaded and library is None else ():
             if task.kind == "call":
                 _run_call(namespace, task.entry_point, test, number, report)
@@ -132,16 +131,12 @@ def run(task: Task, pristine: Pristine, report: Report, key_fd: int) -> NoReturn
     leave(0)
 
 
-def _surroundings(task: Task, report: Report) -> suite.Library | None:
+def beforehand(task: Task) -> suite.Library | None:
     """Lay out the files, and for pytest files import pytest: both before the program, whose doing a failure therefore cannot be."""
-    try:
-        suite.lay_out(task.files)
-        if task.files:
-            sys.path.insert(0, os.getcwd())
-        return suite.load() if task.kind == "pytest" else None
-    except (OSError, ImportError) as error:
-        report(b"F", 0, f"preparing the program's surroundings failed: {describe(error)[1]}".encode())
-        os._exit(70)
+    surroundings.lay_out(task.files)
+    if task.files:
+        sys.path.insert(0, os.getcwd())
+    return suite.load() if task.kind == "pytest" else None
 
 
 def _importable(task: Task) -> types.ModuleType:
@@ -246,7 +241,9 @@ def _run_assert(namespace: Namespace, entry_point: str | None, test: Prepared, n
         _raised(report, number, failure, status="wrong" if wrong else "raised")
 
 
-def _run_suite(namespace: Namespace, task: Task, nodes: tuple[str, ...], library: suite.Library, report: Report, key_fd: int, pristine: Pristine) -> None:
+def _run_suite(
+    namespace: Namespace, task: Task, root: str, nodes: tuple[str, ...], library: suite.Library, report: Report, key_fd: int, pristine: Pristine
+) -> None:
     read = os.read
     entry = namespace.get(task.entry_point or "")
     if isinstance(entry, types.FunctionType):
@@ -265,6 +262,13 @@ def _run_suite(namespace: Namespace, task: Task, nodes: tuple[str, ...], library
             _ended(report, number, ending.status, "[]", ending.text)
 
     _restore(pristine)
+    try:
+        library.undo()
+        surroundings.lay_out_again(root, task.files, nodes)
+    except BaseException as error:
+        for number in range(task.start, task.stop):
+            _ended(report, number, "raised", "[]", f"the program spoilt the directory of its tests: {describe(error)[1]}")
+        return
     suite.run(library, task.files, nodes, task.start, _program_path(task), begin, end)
 
 

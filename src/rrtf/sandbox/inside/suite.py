@@ -8,7 +8,6 @@ before any program ran).
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import inspect
 import os
@@ -18,9 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .surroundings import SETTINGS
+
 _OWN = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging")
 _OPTIONS = ("-q", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:unraisableexception", "-p", "no:threadexception")
-_SETTINGS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 _PHASES = ("setup", "call", "teardown")
 
 
@@ -57,46 +57,10 @@ class Library:
                 return True
         return False
 
-    def undo(self, files: dict[str, str], nodes: tuple[str, ...]) -> None:
-        """Take back what the program did at its import to what the tests are read from: files, settings, caches, and the ways modules are found."""
+    def undo(self) -> None:
+        """Take back what the program did, while it was loaded, to the ways modules are found."""
         sys.path[:], sys.meta_path[:], sys.path_hooks[:] = self.finders
         sys.path_importer_cache.clear()
-        tests = {node.partition("::")[0] for node in nodes}
-        folders = {parent for path in tests for parent in _parents(path)}
-        for path in [*_SETTINGS, *(f"{folder}{name}" for folder in folders for name in ("conftest.py", "__init__.py"))]:
-            if path not in files and os.path.lexists(path):
-                _remove(path)
-        for folder in folders:
-            _remove(f"{folder}__pycache__")
-        for path in (*tests, *(f"{folder}conftest.py" for folder in folders)):
-            for name in (path.removesuffix(".py").replace("/", "."), os.path.basename(path).removesuffix(".py")):
-                sys.modules.pop(name, None)
-        lay_out(files)
-
-
-def lay_out(files: dict[str, str]) -> None:
-    """Write files into the working directory. Raises `OSError`."""
-    for path, text in files.items():
-        if os.path.islink(path):
-            os.unlink(path)
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(text)
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")[:-1]
-    return ["".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts) + 1)]
-
-
-def _remove(path: str) -> None:
-    if os.path.islink(path) or not os.path.isdir(path):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-    else:
-        for name in os.listdir(path):
-            _remove(f"{path}/{name}")
-        os.rmdir(path)
 
 
 def load() -> Library:
@@ -182,7 +146,6 @@ def run(
     options = [*_OPTIONS, f"--rootdir={root}", f"--confcutdir={root}", f"--basetemp={root}/.pytest-tmp", "-c", _settings(files), *paths]
     why = "pytest ended before this test"
     try:
-        library.undo(files, nodes)
         why += f" (its exit status is {int(library.pytest.main(options, plugins=[_plugin(library, progress)]))})"
     except BaseException as error:
         why += f" ({type(error).__name__})"
@@ -194,7 +157,7 @@ def run(
 
 
 def _settings(files: dict[str, str]) -> str:
-    return next((name for name in _SETTINGS if name in files), os.devnull)
+    return next((name for name in SETTINGS if name in files), os.devnull)
 
 
 class _Hooks:

@@ -18,6 +18,8 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _AT_NUMBER, _AT_ARCH, _AT_ARGUMENT = 0, 4, 16
 _UNIX, _INET, _INET6 = 1, 2, 10
 
+_SET_OWNER, _SET_OWNER_BY_IOCTL = (8, 15), (0x8901, 0x8902)
+"""F_SETOWN and F_SETOWN_EX, FIOSETOWN and SIOCSPGRP."""
 _NEW_PIDS = {"unshare": 0, "setns": 1}
 """Calls that are left for pid namespaces alone, and which argument says so."""
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -28,12 +30,13 @@ _REFUSED = {
     # looking into or steering other processes
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272), "pidfd_getfd": (438, 438), "process_madvise": (440, 440),
     # changing what is mounted, and other namespaces
-    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428), "open_tree_attr": (467, 467), "move_mount": (429, 429), "fsopen": (430, 430),
     "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442), "unshare": (272, 97), "setns": (308, 268),
     # things that outlive a program: keys, System V shared memory, semaphores and queues, POSIX queues
     "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218), "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
     # wide attack surface that no judged program needs
     "bpf": (321, 280), "userfaultfd": (323, 282), "perf_event_open": (298, 241), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "io_setup": (206, 0),  # of these there is one quota for the whole machine
     "open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264), "personality": (135, 92), "modify_ldt": (154, -1), "fanotify_init": (300, 262),
     # memory that no measurement of processes sees, and files that no limit on the temporary directory counts
     "memfd_create": (319, 279), "memfd_secret": (447, 447),
@@ -45,6 +48,7 @@ _REFUSED = {
 _OTHER = {
     "clone": (56, 220), "clone3": (435, 435), "socket": (41, 198), "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "pidfd_send_signal": (424, 424),
     "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "prlimit64": (302, 261), "setpriority": (141, 140), "sched_setaffinity": (203, 122),
+    "fcntl": (72, 25), "ioctl": (16, 29),
     "sched_setscheduler": (144, 119), "sched_setparam": (142, 118), "sched_setattr": (314, 274), "ioprio_set": (251, 30),
 }  # fmt: skip
 
@@ -98,6 +102,9 @@ def build(own_pid: int, *, network: bool, processes: bool, forks_namespaces: boo
             code += _argument(number[name], own)
         for name in ("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"):
             code += _argument(number[name], own_or_zero)
+        # whoever owns a descriptor can be sent any signal through it
+        for name, commands in (("fcntl", _SET_OWNER), ("ioctl", _SET_OWNER_BY_IOCTL)):
+            code += _argument(number[name], _op(_EQUAL, commands[0], 1, 0) + _op(_EQUAL, commands[1], 0, 1) + _refuse(), 1)
         for name in ("tkill", "pidfd_send_signal", "setpriority", "ioprio_set"):
             code += _op(_EQUAL, number[name], 0, 1) + _refuse()
     return code + _op(_RETURN, _ALLOW)

@@ -62,8 +62,11 @@ class Zygote:
     def end(self) -> Ended:
         """Kill the program and everything it started, and wait for that. Raises `Refused`."""
         self._ask(lambda: self.orders.send(_END))
-        while not isinstance(said := self.said(), Ended):
-            pass
+        refused = ""
+        while not isinstance(said := self._heard(), Ended):  # it always comes, and the next program must not meet it
+            refused = said if isinstance(said, str) else refused
+        if refused:
+            raise Refused(refused)
         return said
 
     def program(self) -> int | Ended:
@@ -72,7 +75,14 @@ class Zygote:
         return self.said()
 
     def said(self) -> int | Ended:
-        """The next thing it says. Raises `Refused`."""
+        """The next thing it says. Raises `Refused`; then `end` is still to be called."""
+        heard = self._heard()
+        if isinstance(heard, str):
+            raise Refused(heard)
+        return heard
+
+    def _heard(self) -> int | Ended | str:
+        """The next thing it says, a refusal as text. Raises `Refused` when it says nothing any more."""
         try:
             reply = self.orders.recv(_MOST)
         except OSError as error:
@@ -83,7 +93,7 @@ class Zygote:
             case b"P":
                 return int(_NUMBER.unpack(reply)[1])
             case b"R":
-                raise Refused(reply[1:].decode("utf-8", "replace"))
+                return reply[1:].decode("utf-8", "replace")
             case _:
                 raise Refused("the process that forks programs has ended")
 
@@ -128,6 +138,7 @@ def _serve(orders: socket.socket, world: World, pristine: runner.Pristine) -> No
             program = _fork(world, pristine, handed, order[1:], orders)
         except OSError as error:
             orders.send(_REFUSED + f"no process for the program: {error}".encode())
+            orders.send(_RESULT.pack(_ENDED, 0, 0.0, 0.0, 0.0))
             continue
         finally:
             confine.take_back(handed)
@@ -190,8 +201,9 @@ def _reap(program: int, world: World) -> bytes:
     reaped: set[int] = set()
     while True:
         # The end of the first process of a pid namespace is the end of everything in it.
-        others = set[int]() if world.program_pids else isolate.descendants(os.getpid())
-        for member in {program, *others} - reaped:
+        others = set[int]() if world.own_pids else isolate.descendants(os.getpid())
+        everything = {-1} if world.own_pids and not world.program_pids else set[int]()  # all in the namespace but its first process, the supervisor, and us
+        for member in ({program, *others} - reaped) | everything:
             try:
                 os.kill(member, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
@@ -206,13 +218,17 @@ def _reap(program: int, world: World) -> bytes:
 
 
 def _become_program(world: World, pristine: runner.Pristine, handed: confine.Handed, most: confine.Most, tmp: str, orders: socket.socket) -> NoReturn:
-    """From here on every page of memory that is touched is copied, which is most of what a small program costs: so as little as possible happens here."""
+    """From here on every page of memory that is touched is copied, which is most of what a small program costs: so as little as possible happens here.
+
+    A failure of ours is said on the channel of orders, which is closed before the program begins: on its own channel a program could claim one.
+    """
     try:
-        os.close(orders.fileno())
         confine.confine(world, most, tmp)
         task = tasks.read(handed.task)
+        library = runner.beforehand(task)
         report = runner.reporter(handed.report)
     except BaseException as error:
-        runner.reporter(handed.report)(b"F", 0, f"confining the program failed: {type(error).__name__}: {error}".encode())
+        orders.send(_REFUSED + f"preparing the program failed: {type(error).__name__}: {error}".encode()[:2000])
         os._exit(70)
-    runner.run(task, pristine, report, handed.key)
+    os.close(orders.fileno())
+    runner.run(task, library, pristine, report, handed.key)
