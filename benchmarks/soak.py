@@ -138,7 +138,7 @@ def programs() -> Iterator[tuple[Problem, str]]:
 
 def soak(count: int, workers: int) -> Soaked:
     """Judge `count` programs with so many workers."""
-    before = _surroundings()
+    before, others = _surroundings(), set(psutil.Process().children(recursive=True))
     author = Author("student", "soak", "")
     sources: dict[str, str] = {}
 
@@ -161,8 +161,8 @@ def soak(count: int, workers: int) -> Soaked:
             else:
                 outcomes.setdefault(source, Counter())[_told(found)] += 1
             if number % max(1, count // SAMPLES) == 0:
-                ours |= set(psutil.Process().children(recursive=True))
-                samples.append(_sample(number, time.monotonic() - begun))
+                ours |= set(psutil.Process().children(recursive=True)) - others
+                samples.append(_sample(number, time.monotonic() - begun, others))
     unsteady = [f"{source}: {dict(counts)}" for source, counts in outcomes.items() if len(counts) > 1]
     total = Counter[str]()
     for counts in outcomes.values():
@@ -175,9 +175,9 @@ def _told(verdict: Verdict) -> str:
     return f"{verdict.outcome.name} {verdict.passed}"
 
 
-def _sample(programs_done: int, seconds: float) -> Sample:
+def _sample(programs_done: int, seconds: float, others: set[psutil.Process]) -> Sample:
     resident = descriptors = alive = 0
-    for process in _judge():
+    for process in _judge(others):
         try:
             with process.oneshot():
                 resident, descriptors, alive = resident + process.memory_info().rss, descriptors + process.num_fds(), alive + 1
@@ -186,11 +186,11 @@ def _sample(programs_done: int, seconds: float) -> Sample:
     return Sample(programs_done, round(seconds, 1), round(resident / (1 << 20), 1), descriptors, alive)
 
 
-def _judge() -> list[psutil.Process]:
-    """Ours and the workers' own: what starts a worker, its supervisor, its zygote. Programs are the zygotes' children."""
+def _judge(others: set[psutil.Process]) -> list[psutil.Process]:
+    """Ours and the workers' own: what starts a worker, its supervisor, its zygote. Programs are the zygotes' children. Without those that ran before us."""
     found = layer = [psutil.Process()]
     for _ in range(3):
-        layer = [child for process in layer for child in _children(process)]
+        layer = [child for process in layer for child in _children(process) if child not in others]
         found = [*found, *layer]
     return found
 
