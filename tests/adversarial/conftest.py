@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rrtf.sandbox import ProcessConfig, SandboxRuntime, open_sandbox
 from rrtf.sandbox.process import ProcessSandbox
 
 
@@ -19,3 +20,10 @@ def full(sandbox):
     if sandbox.isolation().missing:
         pytest.skip("this machine does not give the full isolation: " + "; ".join(sandbox.isolation().missing))
     return sandbox
+
+
+@pytest.fixture(scope="session")
+def with_pytest():
+    """A sandbox whose programs may have pytest files as their tests."""
+    with open_sandbox(ProcessConfig(), SandboxRuntime(workers=1)) as opened:
+        yield opened

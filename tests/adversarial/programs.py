@@ -7,6 +7,7 @@ from rrtf.records import AssertTest, CallTest, File, IOTest, Limits, Outcome, Pr
 from rrtf.sandbox.harness import judge
 
 QUICK = Limits(cpu_seconds=2.0, wall_seconds=6.0, memory_mb=256, processes=16, file_mb=8, output_kb=64)
+WITH_PYTEST = Limits(cpu_seconds=6.0, wall_seconds=20.0, memory_mb=256, processes=16, file_mb=8, output_kb=64)
 
 ADD = Problem(
     name="add",

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from programs import ADD, ADD_ASSERT, ADD_PYTEST, DOUBLE, verdict
+from programs import ADD, ADD_ASSERT, ADD_PYTEST, DOUBLE, WITH_PYTEST, verdict
 
-from rrtf.records import AssertTest, Limits, Outcome, Problem
-from rrtf.sandbox import ProcessConfig, SandboxRuntime, open_sandbox
+from rrtf.records import AssertTest, Outcome, Problem
 
 EVERYTHING_EQUAL = """
 class Yes:
@@ -144,6 +143,26 @@ def test_lies_inside_subclasses_of_containers_are_found(sandbox):
         assert verdict(sandbox, problem, code).outcome is not Outcome.PASSED
 
 
+FIRST_RIGHT = Problem(
+    name="lines",
+    instruction="",
+    prompt="",
+    entry_point="f",
+    tests=(AssertTest("def check(f):\n    assert f(1) == 1\n    assert f(2) == 2\n    assert f(3) == 3\n    assert True\ncheck(f)"),),
+)
+
+
+@pytest.mark.parametrize("hook", ["settrace", "settrace_all_threads"])
+def test_a_call_cannot_leave_a_trace_function_that_skips_the_assertions_after_it(sandbox, hook):
+    code = (
+        "import sys, threading\ndef trace(frame, event, arg):\n    if event == 'line' and frame.f_lineno == 3: frame.f_lineno = 5\n    return trace\n"
+        f"def f(n):\n    frame = sys._getframe()\n    while frame.f_code.co_name != 'check': frame = frame.f_back\n    frame.f_trace = trace\n"
+        f"    getattr(threading, {hook!r}, sys.settrace)(trace)\n    sys.settrace(trace)\n    return 1"
+    )
+    assert verdict(sandbox, FIRST_RIGHT, code).outcome is not Outcome.PASSED
+    assert verdict(sandbox, FIRST_RIGHT, "def f(n): return n").outcome is Outcome.PASSED
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -181,7 +200,6 @@ def test_honest_objects_may_be_asserted(sandbox, head, value):
     assert result.outcome is Outcome.PASSED, result.cause
 
 
-WITH_PYTEST = Limits(cpu_seconds=6.0, wall_seconds=20.0, memory_mb=256, processes=16, file_mb=8, output_kb=64)
 PYTEST_FORGERIES = {
     "exit status 0 at import": "import os\nos._exit(0)",
     "exit status 0 in the function": "import os\ndef add(a, b):\n    os._exit(0)",
@@ -223,12 +241,6 @@ PYTEST_FORGERIES = {
     "tests rewritten through frames": "import sys\nframe = sys._getframe()\nwhile frame:\n    task = frame.f_locals.get('task')\n    if task is not None:\n"
     "        task.tests[:] = [{'node': 'test_add.py::test_none'}] * 2\n    frame = frame.f_back\ndef add(a, b): return 0",
 }
-
-
-@pytest.fixture(scope="module")
-def with_pytest():
-    with open_sandbox(ProcessConfig(), SandboxRuntime(workers=1)) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("name", PYTEST_FORGERIES)

@@ -18,7 +18,7 @@ from rrtf.protocols import Execution, Program, Sandbox
 from rrtf.records import Limits, Problem, Response, Verdict
 from rrtf.sandbox.verdicts import program_of, verdict_of, without_program
 
-JUDGE_VERSION = 3
+JUDGE_VERSION = 4
 """Of what decides a verdict beside program, tests and limits: raised when the judge changes its mind about any program. All that keeps verdicts asks it."""
 _ATTEMPTS = 3
 """Runs that may fail for reasons of ours before we give up on one answer."""

@@ -118,10 +118,10 @@ def run(task: Task, library: suite.Library | None, pristine: Pristine, report: R
     else:
         module = _PROGRAM if task.kind != "pytest" else _importable(task)
         namespace, tests = module.__dict__, tuple(task.tests)
-        nodes = tuple([cast("str", test["node"]) for test in tests]) if library is not None else ()  # before the program can change them
+        nodes = _nodes(task) if library is not None else ()  # before the program can change them
         loaded = _load(code, namespace, task, report)
         if loaded and library is not None:
-            _run_suite(namespace, task, root, nodes, library, report, key_fd, pristine)
+            _run_suite(module, task, root, nodes, library, report, key_fd, pristine)
         for number, test in enumerate(tests, task.start) if loaded and library is None else ():
             if task.kind == "call":
                 _run_call(namespace, task.entry_point, test, number, report)
@@ -136,7 +136,11 @@ def beforehand(task: Task) -> suite.Library | None:
     surroundings.lay_out(task.files)
     if task.files:
         sys.path.insert(0, os.getcwd())
-    return suite.load() if task.kind == "pytest" else None
+    return suite.load(task.files, _nodes(task)) if task.kind == "pytest" else None
+
+
+def _nodes(task: Task) -> tuple[str, ...]:
+    return tuple([cast("str", test["node"]) for test in task.tests])
 
 
 def _importable(task: Task) -> types.ModuleType:
@@ -242,12 +246,12 @@ def _run_assert(namespace: Namespace, entry_point: str | None, test: Prepared, n
 
 
 def _run_suite(
-    namespace: Namespace, task: Task, root: str, nodes: tuple[str, ...], library: suite.Library, report: Report, key_fd: int, pristine: Pristine
+    module: types.ModuleType, task: Task, root: str, nodes: tuple[str, ...], library: suite.Library, report: Report, key_fd: int, pristine: Pristine
 ) -> None:
-    read = os.read
-    entry = namespace.get(task.entry_point or "")
+    read, namespace, name = os.read, _contents_of_module(module), task.entry_point or ""
+    entry = namespace.get(name)
     if isinstance(entry, types.FunctionType):
-        namespace[entry.__name__] = honesty.guarded(entry, pristine.honest)
+        namespace[name] = honesty.guarded(entry, pristine.honest)
 
     def begin(number: int) -> None:
         _restore(pristine)
@@ -262,8 +266,11 @@ def _run_suite(
             _ended(report, number, ending.status, "[]", ending.text)
 
     _restore(pristine)
+    sys.modules = _modules
     try:
         library.undo()
+        object.__setattr__(module, "__class__", _Module)
+        _modules[task.module] = module  # the tests import what was loaded, nothing that took its place
         surroundings.lay_out_again(root, task.files, nodes)
     except BaseException as error:
         for number in range(task.start, task.stop):

@@ -17,9 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import genuine
 from .surroundings import SETTINGS
 
-_OWN = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging")
+_OWN = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "unittest")
 _OPTIONS = ("-q", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:unraisableexception", "-p", "no:threadexception")
 _PHASES = ("setup", "call", "teardown")
 
@@ -43,8 +44,10 @@ class Library:
     modules: dict[str, types.ModuleType]
     contents: list[tuple[dict[str, object], str, object, object]]
     """(namespace, name, function or class, its code)"""
-    finders: tuple[list[str], list[Any], list[Any]]
-    """Where and how modules are found."""
+    finders: tuple[tuple[str, list[Any], list[Any]], ...]
+    """Where and how modules are found: names in `sys`, with the lists they are and what those hold."""
+    codes: genuine.Codes
+    around: genuine.Modules
     swapped: list[object]
     """Functions that pytest puts in the place of others of its own while it runs."""
 
@@ -58,13 +61,17 @@ class Library:
         return False
 
     def undo(self) -> None:
-        """Take back what the program did, while it was loaded, to the ways modules are found."""
-        sys.path[:], sys.meta_path[:], sys.path_hooks[:] = self.finders
-        sys.path_importer_cache.clear()
+        """Take back what the program did, while it was loaded, to the modules that tests lean on and to the ways modules are found."""
+        genuine.put_back(self.around)
+        genuine.clean_environment()
+        for name, same, contents in self.finders:
+            same[:] = contents
+            setattr(sys, name, same)
+        sys.path_importer_cache = {}
 
 
-def load() -> Library:
-    """Import pytest. Raises `ImportError`."""
+def load(files: dict[str, str], nodes: tuple[str, ...]) -> Library:
+    """Import pytest, and remember it and what the tests at these nodes are. Raises `ImportError`."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     pytest = importlib.import_module("pytest")
     for name in (
@@ -75,6 +82,7 @@ def load() -> Library:
         "_pytest.skipping",
         "_pytest.terminal",
         "_pytest.legacypath",
+        "unittest.case",
     ):  # else loaded later
         importlib.import_module(name)
     modules = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in _OWN}
@@ -85,10 +93,10 @@ def load() -> Library:
                 contents.append((vars(module), name, value, getattr(value, "__code__", None)))
                 if isinstance(value, type):
                     contents += [(_Names(value), part, held, held.__code__) for part, held in vars(value).items() if isinstance(held, types.FunctionType)]
-    finders = (list(sys.path), list(sys.meta_path), list(sys.path_hooks))
-    return Library(
-        pytest, modules, contents, finders, [value for value in vars(modules["_pytest.legacypath"]).values() if isinstance(value, types.FunctionType)]
-    )
+    finders = tuple([(name, same, list(same)) for name, same in (("path", sys.path), ("meta_path", sys.meta_path), ("path_hooks", sys.path_hooks))])
+    swapped: list[object] = [value for value in vars(modules["_pytest.legacypath"]).values() if isinstance(value, types.FunctionType)]
+    codes = genuine.codes(importlib.import_module("_pytest.assertion.rewrite").rewrite_asserts, files, nodes)
+    return Library(pytest, modules, contents, finders, codes, genuine.remembered(), swapped)
 
 
 class _Names(dict[str, object]):
@@ -109,7 +117,7 @@ class _Item:
     phases: set[str] = field(default_factory=set[str])
     returned: bool = False
     idle: str = ""
-    """Why it proves nothing: skipped, or expected to fail."""
+    """Why it proves nothing: skipped, expected to fail, or not the test that was asked for."""
     error: BaseException | None = None
 
 
@@ -187,9 +195,17 @@ class _Hooks:
         """Call the test function ourselves: that it returned is then known from nobody's report."""
         if inspect.iscoroutinefunction(pyfuncitem.obj) or inspect.isasyncgenfunction(pyfuncitem.obj):
             return None
-        names = pyfuncitem._fixtureinfo.argnames
-        pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
-        self.progress.items[pyfuncitem.nodeid].returned = True
+        names, function = pyfuncitem._fixtureinfo.argnames, pyfuncitem.obj
+        if self._is_genuine(pyfuncitem, function):
+            function(**{name: pyfuncitem.funcargs[name] for name in names})
+            self.progress.items[pyfuncitem.nodeid].returned = True
+        return True
+
+    def _is_genuine(self, item: Any, function: object) -> bool:
+        wanted = self.library.codes.get(item.nodeid.partition("[")[0])
+        if wanted and not genuine.is_one_of(function, wanted):
+            self.progress.items[item.nodeid].idle = "exchanged for another"
+            return False
         return True
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
@@ -199,7 +215,7 @@ class _Hooks:
         if excinfo is not None and found.error is None:
             found.error = excinfo.value
         if call.when == "call" and excinfo is None and hasattr(item, "_testcase"):  # unittest calls the method by itself
-            found.returned = True
+            found.returned = self._is_genuine(item, item.obj)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Keep which phases went well, and what proves nothing."""

@@ -30,9 +30,24 @@ def lay_out_again(root: str, files: dict[str, str], nodes: tuple[str, ...]) -> N
     for path in (*SETTINGS, *files, *(f"{folder}{name}" for folder in folders for name in ("__pycache__", "conftest.py", "__init__.py"))):
         _remove(path)
     for path in (*tests, *(f"{folder}conftest.py" for folder in folders)):
-        for name in (path.removesuffix(".py").replace("/", "."), os.path.basename(path).removesuffix(".py")):
+        for name in _names(path):
             sys.modules.pop(name, None)
+    for path in files:
+        for name in _names(path) if path.endswith(".py") else ():
+            # One that the program imported from its file stays: the tests must meet the same classes.
+            if name in sys.modules and name not in sys.stdlib_module_names and _origin(sys.modules[name]) != os.path.join(root, path):
+                del sys.modules[name]
     lay_out(files)
+
+
+def _names(path: str) -> tuple[str, str]:
+    """What a file may be called as a module."""
+    bare = path.removesuffix(".py").removesuffix("/__init__")
+    return bare.replace("/", "."), os.path.basename(bare)
+
+
+def _origin(module: object) -> object:
+    return getattr(getattr(module, "__spec__", None), "origin", None)
 
 
 def _parents(path: str) -> list[str]:
