@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
@@ -130,14 +131,100 @@ def test_killing_everything_in_sight_hits_nobody(full):
         "ctypes.CDLL(None, use_errno=True).syscall(250, 0, 0, 0)",
         "ctypes.CDLL(None, use_errno=True).shmget(0, 4096, 0o1600)",
         "ctypes.CDLL(None, use_errno=True).sethostname(b'x', 1)",
+        "ctypes.CDLL(None, use_errno=True).unshare(0x20000000)",
+        "ctypes.CDLL(None, use_errno=True).unshare(0x30000000)",
+        "ctypes.CDLL(None, use_errno=True).setns(os.open('/proc/self/ns/pid', 0), 0x20000000)",
+        "ctypes.CDLL(None, use_errno=True).setns(os.open('/proc/self/ns/user', 0), 0)",
+        "ctypes.CDLL(None, use_errno=True).personality(0x0040000)",
+        "ctypes.CDLL(None, use_errno=True).umount2(b'/proc', 2)",
+        "ctypes.CDLL(None, use_errno=True).clock_settime(0, ctypes.byref((ctypes.c_long * 2)(0, 0)))",
+        "ctypes.CDLL(None, use_errno=True).prctl(22, 2, None)",
+        "ctypes.CDLL(None, use_errno=True).prctl(35, 8, 0, 0, 0)",
+        "os.setsid() if os.getsid(0) != os.getpid() else -1",
     ],
 )
 def test_dangerous_system_calls_are_refused(full, call):
-    assert answer(full, f"return {call}", head="import ctypes") == -1
+    assert answer(full, f"return {call}", head="import ctypes, os") == -1
 
 
 def test_memory_of_the_worker_cannot_be_read(full):
     assert refused(full, "open('/proc/1/mem', 'rb').seek(0) or os.listdir('/proc/2/fd')")
+
+
+OTHERS = "others = [p for p in os.listdir('/proc') if p.isdigit() and p != os.readlink('/proc/self')]\n"
+
+
+def test_nothing_of_the_processes_that_made_it_can_be_opened(full):
+    body = (
+        OTHERS
+        + """
+done = []
+for pid in others:
+    for name in ('mem', 'environ', 'maps', 'smaps', 'auxv', 'syscall', 'stack', 'pagemap', 'timers', 'io', 'exe', 'root/tmp', 'cwd/x', 'ns/pid', 'fd/0', 'fd/3', 'map_files'):
+        try:
+            os.stat(f'/proc/{pid}/{name}') if name in ('exe', 'ns/pid', 'fd/0', 'fd/3') else open(f'/proc/{pid}/{name}', 'rb').read(1)
+            done.append((pid, name))
+        except OSError: pass
+    for name in ('oom_score_adj', 'oom_adj', 'comm', 'clear_refs', 'coredump_filter', 'timerslack_ns', 'setgroups', 'uid_map', 'attr/current', 'loginuid', 'autogroup', 'sched'):
+        try:
+            with open(f'/proc/{pid}/{name}', 'wb', 0) as file: file.write(b'0')
+            done.append((pid, name))
+        except OSError: pass
+return len(others) > 0, done
+"""
+    )
+    assert answer(full, body, head="import os") == (True, [])
+
+
+def test_settings_of_the_kernel_cannot_be_written(full):
+    body = """
+done = []
+for top, folders, files in os.walk('/proc/sys'):
+    for name in files:
+        try:
+            with open(os.path.join(top, name), 'r+b', 0) as file:
+                file.write(file.read())  # some can be opened by anybody
+            done.append(os.path.join(top, name))
+        except OSError: pass
+return done
+"""
+    assert answer(full, body, head="import os") == []
+
+
+def test_a_new_interpreter_is_confined_as_the_first(full):
+    script = (
+        "import os, ctypes; s = open('/proc/self/status').read(); print([l for l in s.splitlines() if l.startswith(('NoNewPrivs', 'Seccomp:', 'CapBnd'))],"
+        " ctypes.CDLL(None).unshare(0x10000000), os.access('/', os.W_OK), sorted(os.environ))"
+    )
+    body = f"return subprocess.run([{str(Path(sys.executable).resolve())!r}, '-I', '-c', {script!r}], capture_output=True, text=True).stdout"
+    seen = answer(full, body, head="import subprocess")
+    assert seen.startswith("['CapBnd:\\t0000000000000000', 'NoNewPrivs:\\t1', 'Seccomp:\\t2'] -1 False"), seen
+
+
+@pytest.mark.parametrize("flags", [0x10000000, 0x20000000, 0x20000, 0x40000000, 0x8000000, 0x2000000, 0x4000000, 0x30000000])
+def test_a_clone_with_namespaces_is_refused(full, flags):
+    number = 56 if os.uname().machine == "x86_64" else 220
+    assert answer(full, f"return ctypes.CDLL(None).syscall({number}, {flags} | 17, 0, 0, 0, 0)", head="import ctypes") == -1
+
+
+def test_a_child_cannot_become_its_parents_sibling(full):
+    number = 56 if os.uname().machine == "x86_64" else 220
+    assert answer(full, f"return ctypes.CDLL(None).syscall({number}, 0x8000 | 17, 0, 0, 0, 0)", head="import ctypes") == -1  # CLONE_PARENT: the zygote's child
+
+
+@pytest.mark.parametrize("kind", ["NPROC", "DATA", "FSIZE", "CPU", "NOFILE", "CORE", "MSGQUEUE", "MEMLOCK", "RTPRIO", "NICE"])
+def test_limits_cannot_be_raised(full, kind):
+    head = "import resource"
+    body = f"kind = resource.RLIMIT_{kind}\nsoft, hard = resource.getrlimit(kind)\ntry:\n    resource.setrlimit(kind, (hard + 1, hard + 1))\nexcept (ValueError, OSError):\n    return hard >= 0\nreturn False"
+    assert answer(full, body, head=head) is True
+
+
+def test_other_users_cannot_be_taken_on(full):
+    body = """
+libc = ctypes.CDLL(None, use_errno=True)
+return [libc.setresuid(0, 0, 0), libc.setresgid(0, 0, 0), libc.setgroups(0, None), libc.setuid(65534), libc.setgid(65534), libc.setfsuid(0) == libc.setfsuid(0) != 0]
+"""
+    assert answer(full, body, head="import ctypes") == [-1, -1, -1, -1, -1, True]
 
 
 def test_devices_are_few(full):
@@ -174,5 +261,6 @@ def test_our_package_cannot_be_imported_by_accident(sandbox):
     assert refused(sandbox, "import rrtf", errors="ImportError")
 
 
+@pytest.mark.honest
 def test_right_answers_still_pass(sandbox):
     assert verdict(sandbox, ADD, RIGHT["add"]).outcome is Outcome.PASSED

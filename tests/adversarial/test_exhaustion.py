@@ -149,6 +149,7 @@ def test_output_that_is_too_much_as_json_is_wrong_not_our_failure(sandbox):
     assert set(result.tests[:8]) == {"wrong"}
 
 
+@pytest.mark.honest
 def test_large_right_results_pass(sandbox):
     problem = dataclasses.replace(ADD, tests=tuple(CallTest(f"[{n},0]", json.dumps("a" * 3_900_000)) for n in range(10)))
     assert verdict(sandbox, problem, "def add(a, b): return 'a' * 3900000", ROOMY).outcome is Outcome.PASSED
@@ -166,6 +167,12 @@ except OSError:
 return written >> 20
 """
     assert answer(full, body) <= QUICK.file_mb
+
+
+def test_input_cannot_be_made_a_store(sandbox):
+    code = "import os, sys\nn = int(input())\ntry:\n    for i in range(64): os.pwrite(0, bytes(1 << 20), i << 20)\nexcept OSError:\n    print(2 * n)\n"
+    result = verdict(sandbox, DOUBLE, "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n" + code)
+    assert result.outcome is Outcome.PASSED, result
 
 
 def test_one_file_is_limited(sandbox):
@@ -230,5 +237,6 @@ def test_assertions_of_a_looping_program(sandbox):
     assert verdict(sandbox, ADD_ASSERT, "def add(a, b):\n    while True: pass", SHORT).tests == ("timeout",)
 
 
+@pytest.mark.honest
 def test_right_answers_still_pass(sandbox):
     assert verdict(sandbox, ADD, RIGHT["add"]).outcome is Outcome.PASSED

@@ -152,13 +152,24 @@ FIRST_RIGHT = Problem(
 )
 
 
+@pytest.mark.parametrize("frames", ["check", "check entry_point"])
 @pytest.mark.parametrize("hook", ["settrace", "settrace_all_threads"])
-def test_a_call_cannot_leave_a_trace_function_that_skips_the_assertions_after_it(sandbox, hook):
-    code = (
-        "import sys, threading\ndef trace(frame, event, arg):\n    if event == 'line' and frame.f_lineno == 3: frame.f_lineno = 5\n    return trace\n"
-        f"def f(n):\n    frame = sys._getframe()\n    while frame.f_code.co_name != 'check': frame = frame.f_back\n    frame.f_trace = trace\n"
-        f"    getattr(threading, {hook!r}, sys.settrace)(trace)\n    sys.settrace(trace)\n    return 1"
-    )
+def test_a_call_cannot_leave_a_trace_function_that_skips_the_assertions_after_it(sandbox, hook, frames):
+    code = f"""
+import sys, threading
+def trace(frame, event, arg):
+    if event == 'line' and frame.f_code.co_name == 'check' and frame.f_lineno == 3: frame.f_lineno = 5
+    if event == 'line' and frame.f_code.co_name == 'entry_point': frame.f_lineno += 2
+    return trace
+def f(n):
+    frame = sys._getframe(1)
+    while frame:
+        if frame.f_code.co_name in {frames.split()!r}: frame.f_trace = trace
+        frame = frame.f_back
+    getattr(threading, {hook!r}, sys.settrace)(trace)
+    sys.settrace(trace)
+    return 1
+"""
     assert verdict(sandbox, FIRST_RIGHT, code).outcome is not Outcome.PASSED
     assert verdict(sandbox, FIRST_RIGHT, "def f(n): return n").outcome is Outcome.PASSED
 
@@ -176,6 +187,7 @@ def test_equality_that_others_made_is_not_asserted(sandbox, code):
     assert verdict(sandbox, problem, code).outcome is not Outcome.PASSED
 
 
+@pytest.mark.honest
 @pytest.mark.parametrize(
     ("head", "value"),
     [

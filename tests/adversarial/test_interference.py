@@ -160,3 +160,43 @@ def test_posix_shared_memory_does_not_reach_the_next_program(full):
         "from multiprocessing import shared_memory, resource_tracker\nresource_tracker.register = lambda *a: None\ntry:\n    s = shared_memory.SharedMemory('left', True, 4096)\nexcept ImportError:\n    pass",
     )
     assert answer(full, "return os.listdir('/dev/shm/')", head="import os") == []
+
+
+WHAT_IS_LEFT = {
+    "its whole group signalled": "import os, signal\nif os.fork() == 0:\n    signal.pause()\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.kill(0, signal.SIGTERM)",
+    "every process group signalled": "import os, signal\nfor group in (*range(2, 3000), os.getpgid(0) or 2):\n    try:\n        if group != os.getpid(): os.killpg(group, signal.SIGSTOP)\n    except OSError: pass",
+    "the last priority for its user": "import os\nfor which in (os.PRIO_USER, os.PRIO_PGRP):\n    try: os.setpriority(which, 0, 19)\n    except OSError: pass",
+    "idle input and output for its user": "import ctypes\nctypes.CDLL(None).syscall(251, 3, 0, 3 << 13)",
+    "one processor for everybody": "import os\nfor pid in range(200):\n    try: os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))})\n    except OSError: pass",
+    "limits of others": "import resource\nfor pid in range(2, 200):\n    try: resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, 3))\n    except OSError: pass",
+    "all pipes of its user": "import os, fcntl\nheld = []\ntry:\n    while True:\n        held.append(os.pipe())\n        try: fcntl.fcntl(held[-1][1], 1031, 1 << 20)\n        except OSError: pass\nexcept OSError: pass\nfor r, w in held[-4:]: os.close(r); os.close(w)",
+    "all watches of its user": "import ctypes, os\nlibc = ctypes.CDLL(None)\nfor _ in range(12):\n    if os.fork() == 0:\n        while libc.inotify_init() >= 0: pass\n        while True: os.pause() if hasattr(os, 'pause') else __import__('signal').pause()",
+    "descriptors on their way in a socket": "import socket, os\na, b = socket.socketpair()\na.setblocking(False)\ntry:\n    while True: socket.send_fds(a, [b'x'], [0, 1, 2, b.fileno()])\nexcept OSError: pass",
+    "locks on files of everybody": "import fcntl, os\nheld = []\nfor path in (os.__file__, '/dev/null', '/dev/urandom', '/tmp', '/'):\n    held.append(os.open(path, os.O_RDONLY))\n    try: fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)\n    except OSError: pass",
+    "descriptors that do not block, with owners and signals": "import fcntl, os, signal\nsignal.signal(signal.SIGIO, signal.SIG_IGN)\nfor fd in range(256):\n    try:\n        fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid()); fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)\n    except OSError: pass",
+    "a stopped child": "import os, signal, time\nif os.fork() == 0:\n    os.setsid()\n    os.kill(os.getpid(), signal.SIGSTOP)\n    time.sleep(300)",
+    "children of all kinds": "import os, ctypes, time\nlibc = ctypes.CDLL(None)\nlibc.prctl(36, 0, 0, 0, 0)\nlibc.prctl(1, 0, 0, 0, 0)\nfor n in range(8):\n    if os.fork() == 0:\n        libc.prctl(36, 1, 0, 0, 0)\n        os.setsid()\n        if n % 2: os.fork()\n        time.sleep(300)",
+    "signals blocked and timers running": "import signal, threading\nsignal.setitimer(signal.ITIMER_PROF, 100)\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
+    "a file without a name": "import os\ntry:\n    fd = os.open('/tmp', os.O_TMPFILE | os.O_RDWR)\n    os.write(fd, bytes(1 << 20))\nexcept OSError: pass",
+    "another mode of the directory": "import os\nos.chmod('.', 0)",
+    "attributes of the directory": "import os\ntry: os.setxattr('.', 'user.left', b'x')\nexcept OSError: pass",
+    "times of the directory": "import os\nos.utime('.', (0, 0))",
+    "mapped memory shared with children": "import mmap, os, time\nm = mmap.mmap(-1, 1 << 20)\nif os.fork() == 0:\n    while True:\n        m[0:4] = b'left'\n        time.sleep(0.01)",
+}
+
+
+@pytest.mark.parametrize("name", WHAT_IS_LEFT)
+def test_what_one_program_does_to_all_it_can_reach_is_not_noticed_by_the_next(full, name):
+    probe = (
+        "return os.nice(0), sorted(os.sched_getaffinity(0)), resource.getrlimit(resource.RLIMIT_NOFILE), os.listdir('.'), os.stat('.').st_mode, os.listxattr('.'),"
+        " ctypes.CDLL(None).syscall(252 if os.uname().machine == 'x86_64' else 31, 1, 0), ctypes.CDLL(None).inotify_init() > 0,"
+        " signal.pthread_sigmask(signal.SIG_BLOCK, []) == set(), [fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ASYNC for fd in range(3)],"
+        " fcntl.fcntl(os.pipe()[0], 1032), os.stat('.').st_mtime > 1000"
+    )
+    head = "import ctypes, fcntl, os, resource, signal"
+    workers = processes()
+    before = answer(full, probe, head=head)
+    leave(full, WHAT_IS_LEFT[name])
+    assert answer(full, probe, head=head) == before
+    assert not left(workers)
+    still_fair(full)

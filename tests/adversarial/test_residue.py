@@ -69,6 +69,7 @@ def test_nothing_of_earlier_programs_is_in_memory(fresh):
         assert (reply.status, reply.value) == ("passed", "[]")
 
 
+@pytest.mark.honest
 def test_the_one_who_looks_can_see(fresh):
     look = READ_MEMORY + "x = 'OWN-' + 'mark'\ndef f():\n    return any(b'OWN-' + b'mark' in d for d in memory())"
     (reply,) = fresh.run(Program(look, "f", (CallTest("[]", "true"),), QUICK)).replies

@@ -1,7 +1,7 @@
 """What goes into the sandbox for an answer, and what comes out of it says: program, comparison, outcome.
 
 What a verdict proves. For call-and-compare and stdin/stdout tests the expected values never enter the sandbox: passing means having computed the results.
-Assert-style tests run in the program's own process, which must send back a one-time key that it is handed only after the last assertion; exit codes, printed
+Assert-style tests run in the program's own process, where our code reads a one-time key after the last assertion and sends it back; exit codes, printed
 claims, exceptions, `os._exit` and objects that call themselves equal to everything do not pass. A program that goes out of its way to find that key among its
 open descriptors, to read the tests in the frames below it, or to rewrite our code in its own memory, still can; so prefer the other kinds where there is a
 choice. The same holds for pytest files, whose tests the program can also read in its working directory.

@@ -15,7 +15,7 @@ from typing import cast
 __builtins__ = dict(vars(builtins))
 
 Namespace = dict[str, object]
-_trace, _set_trace = sys.gettrace, sys.settrace
+_set_trace = sys.settrace
 
 
 def guarded(function: object, honest: dict[int, tuple[type, Namespace]]) -> object:
@@ -24,9 +24,8 @@ def guarded(function: object, honest: dict[int, tuple[type, Namespace]]) -> obje
         return function
 
     def entry_point(*args: object, **kwargs: object) -> object:
-        value = cast("Callable[..., object]", function)(*args, **kwargs)
-        if _trace() is not None:  # one of the program's could jump over the assertions that follow
-            _set_trace(None)
+        # A trace function of the program's could jump over the assertions that follow; or, were this more than one line, over taking it away.
+        value, _ = cast("Callable[..., object]", function)(*args, **kwargs), _set_trace(None)
         if not _plain_or_honest(value, honest, 0):
             raise TypeError("the result is an object that defines equality or truth by itself")
         return value
