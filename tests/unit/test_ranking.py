@@ -70,6 +70,14 @@ def test_what_holds_for_every_preference(found: list[Candidate], config: Ranking
     assert config.keep_without_pairs or decided.pairs
 
 
+def test_one_program_with_two_outcomes_is_no_better_than_itself() -> None:
+    config = RankingConfig(deduplicate=False, on_policy=True, min_teacher_outcome="COMPILE_ERROR")
+    found = [candidate("teacher", Outcome.PASSED, "x"), candidate("student", Outcome.PASSED, "y"), candidate("student", Outcome.PARTIAL, "y", 1)]
+    decided = rank("p-1", found, config)
+    assert isinstance(decided, Preference)
+    assert {decided.answers[pair.chosen].role for pair in decided.pairs} == {"teacher"}
+
+
 @settings(deadline=None)
 @given(candidates, configs, st.randoms())
 def test_the_order_of_candidates_does_not_matter(found: list[Candidate], config: RankingConfig, random: object) -> None:
