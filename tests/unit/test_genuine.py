@@ -72,6 +72,8 @@ def codes(text: str, *names: str) -> genuine.Codes:
 def test_tests_written_plainly_are_known_by_their_code():
     assert {node.partition("::")[2] for node in codes(TESTS, *CHECKED, *UNCHECKED)} == CHECKED
     assert codes("def test_plain(:", "test_plain") == {}
+    assert codes("def test_plain(): return '\\d'", "test_plain")
+    assert codes("\0", "test_plain") == codes("\ud800", "test_plain") == {}
     assert codes("def test_plain(): pass # enable_assertion_pass_hook", "test_plain") == {}
 
 
@@ -83,6 +85,14 @@ def test_honest_tests_of_every_make_pass(settings):
     with open_sandbox(ProcessConfig(), SandboxRuntime(workers=1)) as sandbox:
         found = judge(problem, "x = 1\n", sandbox, limits=Limits(cpu_seconds=20.0, wall_seconds=60.0))
     assert found.outcome is Outcome.PASSED, found
+
+
+def test_a_conftest_may_exchange_tests():
+    conftest = "def pytest_collection_modifyitems(items):\n    for item in items:\n        item.obj = lambda: None\n"
+    files = (File("test_a.py", "def test_a(): assert False\n"), File("conftest.py", conftest))
+    problem = Problem(name="x", instruction="x", prompt="", entry_point=None, tests=(PytestTest("test_a.py::test_a"),), files=files)
+    with open_sandbox(ProcessConfig(), SandboxRuntime(workers=1)) as sandbox:
+        assert judge(problem, "x = 1\n", sandbox, limits=Limits(cpu_seconds=20.0, wall_seconds=60.0)).outcome is Outcome.PASSED
 
 
 def compiled(text: str, name: str = "f") -> Any:
