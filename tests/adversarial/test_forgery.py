@@ -42,6 +42,8 @@ FORGERIES = {
     "patched json": "import json\njson.dumps = lambda *a, **k: '3'\njson.loads = lambda *a, **k: [3]\njson.JSONEncoder.encode = lambda *a: '3'\ndef add(a, b):\n    return 0",
     "a trace function that skips lines": "import sys\ndef trace(frame, event, arg):\n    if frame.f_code.co_filename == '<test>' and event == 'line':\n"
     "        try: frame.f_lineno = frame.f_lineno + 10\n        except Exception: pass\n    return trace\nsys.settrace(trace)\ndef add(a, b):\n    return 0",
+    "a function of ours that is called at the right moment": "import os, sys\nreal = os.read\ndef read(fd, n):\n    key = real(fd, n)\n    names = sys._getframe(1).f_locals\n    names['report'](b'V', names['number'], key)\n    os._exit(0)\n"
+    "os.read = read\ndef add(a, b): return 0",
     "raising from a trace function": "import sys\ndef add(a, b):\n    sys.settrace(lambda *a: sys.exit(0))\n    return 0",
     "exit functions": "import atexit, os\natexit.register(os._exit, 0)\ndef add(a, b):\n    return 0",
     "a thread that ends the process": "import threading, os, time\nthreading.Thread(target=lambda: os._exit(0), daemon=True).start()\ndef add(a, b):\n    time.sleep(0.2)\n    return 0",
@@ -152,6 +154,15 @@ FIRST_RIGHT = Problem(
 )
 
 
+SKIPS_LINES = "import sys\ndef trace(frame, event, arg):\n    if event == 'line' and frame.f_code.co_name == 'check': frame.f_lineno = 5\n    return trace\n"
+
+
+@pytest.mark.parametrize("hold", ["", "sys.settrace = sys.setprofile = lambda f: None", "sys.gettrace = lambda: None", "del sys.settrace"])
+def test_a_trace_function_is_taken_away_before_assertions(sandbox, hold):
+    code = f"{SKIPS_LINES}sys.settrace(trace)\n{hold}\ndef f(n): return 1"
+    assert verdict(sandbox, FIRST_RIGHT, code).outcome is not Outcome.PASSED
+
+
 @pytest.mark.parametrize("frames", ["check", "check entry_point"])
 @pytest.mark.parametrize("hook", ["settrace", "settrace_all_threads"])
 def test_a_call_cannot_leave_a_trace_function_that_skips_the_assertions_after_it(sandbox, hook, frames):
@@ -249,6 +260,9 @@ PYTEST_FORGERIES = {
     "claims on stdout": "print('2 passed in 0.01s')\ndef add(a, b): return 0",
     "a thread that ends the process": FORGERIES["a thread that ends the process"],
     "exit functions": FORGERIES["exit functions"],
+    "a function of ours that is called at the right moment": FORGERIES["a function of ours that is called at the right moment"]
+    .replace("names['number']", "number")
+    .replace("names['report'](", "report, number = names['report'], names['number']; report("),
     "a trace function that skips lines": FORGERIES["a trace function that skips lines"].replace("<test>", "test_add.py"),
     "tests rewritten through frames": "import sys\nframe = sys._getframe()\nwhile frame:\n    task = frame.f_locals.get('task')\n    if task is not None:\n"
     "        task.tests[:] = [{'node': 'test_add.py::test_none'}] * 2\n    frame = frame.f_back\ndef add(a, b): return 0",

@@ -68,6 +68,7 @@ IN_THE_CALL = {
     "tests found on the heap": "import gc, _pytest.python as p\nfor o in gc.get_objects():\n    if isinstance(o, p.Function): o.obj = lambda **k: None",
     "the code of the tests": "import sys\nfor name in ('test_small', 'test_large'): getattr(sys.modules['test_add'], name).__code__ = (lambda n=0: None).__code__",
     "objects with the code of the tests": "import gc, _pytest.python as p\nclass Like:\n    def __init__(s, f): s.__code__ = f.__code__\n    def __call__(s, **k): pass\nfor o in gc.get_objects():\n    if isinstance(o, p.Function): o.obj = Like(o.obj)",
+    "builtins that agree": "import builtins, gc, _pytest.python as p\nfor o in gc.get_objects():\n    if isinstance(o, p.Function): o.obj = lambda **k: None\nbuiltins.any = builtins.all = lambda *a: True",
     "code equal to any other": "import gc, _pytest.python as p\nclass Code:\n    def __eq__(s, o): return True\nclass Like:\n    __code__ = Code()\n    def __call__(s, **k): pass\nfor o in gc.get_objects():\n    if isinstance(o, p.Function): o.obj = Like()",
 }
 
@@ -126,6 +127,20 @@ UNITTEST = dataclasses.replace(
 def test_unittest_is_not_to_be_changed(with_pytest, code):
     assert verdict(with_pytest, UNITTEST, code, WITH_PYTEST).outcome is not Outcome.PASSED
     assert verdict(with_pytest, UNITTEST, "def add(a, b): return a + b", WITH_PYTEST).outcome is Outcome.PASSED
+
+
+def test_folders_that_lead_elsewhere_are_made_anew(with_pytest):
+    nested = dataclasses.replace(
+        ADD_PYTEST,
+        tests=(PytestTest("checks/test_add.py::test_seven"),),
+        files=(
+            File("conftest.py", "import pytest\n@pytest.fixture\ndef seven(): return 7\n"),
+            File("checks/test_add.py", "from solution import add\n\ndef test_seven(seven):\n    assert add(3, 4) == seven\n"),
+        ),
+    )
+    code = "import os\nos.rename('checks', 'old')\nos.makedirs('a/b')\nopen('a/conftest.py', 'w').write('import pytest\\n@pytest.fixture\\ndef seven(): return 0\\n')\nos.symlink('/tmp/a/b', 'checks')\n"
+    assert verdict(with_pytest, nested, code + WRONG, WITH_PYTEST).outcome is not Outcome.PASSED
+    assert verdict(with_pytest, nested, code + "def add(a, b): return a + b", WITH_PYTEST).outcome is Outcome.PASSED
 
 
 def test_a_helper_of_the_tests_is_not_one_the_program_made(with_pytest):

@@ -11,6 +11,7 @@ from rrtf.errors import DataError, SandboxError
 from rrtf.records import CallTest, File, Limits, Outcome, Problem, PytestTest, Verdict
 from rrtf.sandbox import PlainConfig, ProcessConfig, SandboxRuntime, open_sandbox
 from rrtf.sandbox.harness import judge
+from rrtf.sandbox.inside.surroundings import lay_out, lay_out_again
 from rrtf.sandbox.verdicts import program_of
 
 RIGHT = "def add(a, b):\n    return a + b\n\n\nclass Box:\n    def __init__(self, n):\n        self.n = n\n"
@@ -225,3 +226,25 @@ def test_pytest_that_is_not_installed_is_named(monkeypatch):
 def test_a_test_without_its_file_is_named(sandbox):
     with pytest.raises(DataError, match=r"a test test_solution.py::test_after, but no such file"):
         verdict(sandbox, replace(problem(BAD_TESTS, "test_after"), files=()))
+
+
+def test_folders_and_files_are_laid_out_again_as_they_were(tmp_path, monkeypatch):
+    files = {"checks/deep/test_laid_out.py": "x = 1\n", "checks/conftest.py": "y = 1\n", "data/numbers.txt": "1"}
+    root, other = tmp_path / "root", tmp_path / "other"
+    for folder in (root, other / "deep"):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    lay_out(files)
+    (root / "checks").rename(tmp_path / "gone")
+    (root / "checks").symlink_to(other)
+    (other / "deep" / "conftest.py").write_text("z = 1\n")
+    (root / "conftest.py").mkdir()
+    (root / "pytest.ini").write_text("[pytest]\n")
+    (root / "data" / "numbers.txt").unlink()
+    (root / "data" / "numbers.txt").symlink_to(other / "numbers.txt")
+    monkeypatch.chdir(tmp_path)
+    lay_out_again(str(root), files, ("checks/deep/test_laid_out.py::test_a",))
+    assert {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()} == files
+    assert not any(path.is_symlink() for path in root.rglob("*"))
+    assert [path.name for path in (other / "deep").iterdir()] == ["conftest.py"]  # what lies elsewhere is left alone

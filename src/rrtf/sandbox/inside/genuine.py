@@ -9,6 +9,7 @@ may change (`suite`), files (`surroundings`).
 from __future__ import annotations
 
 import ast
+import builtins
 import os
 import sys
 import types
@@ -16,6 +17,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+# The functions below keep these builtins, whatever a program does to the module of that name.
+__builtins__ = dict(vars(builtins))
 
 Codes = dict[str, tuple[types.CodeType, ...]]
 """Node of a test function -> what its code may be; a test that is not in here cannot be told from another."""

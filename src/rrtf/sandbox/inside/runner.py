@@ -31,6 +31,7 @@ from .tasks import PROGRAM_FILE, TEST_FILE, Prepared, Task
 
 # The functions below keep these, whatever a program does to the modules of those names.
 __builtins__ = dict(vars(builtins))
+_read, _set_trace, _set_profile = os.read, sys.settrace, sys.setprofile
 _dumps, _canonical = json.dumps, json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _modules, _Module = sys.modules, types.ModuleType
 _contents_of_module = cast("Callable[[types.ModuleType], dict[str, object]]", vars(types.ModuleType)["__dict__"].__get__)
@@ -230,14 +231,13 @@ def _run_call(namespace: Namespace, entry_point: str | None, test: Prepared, num
 
 
 def _run_assert(namespace: Namespace, entry_point: str | None, test: Prepared, number: int, report: Report, key_fd: int, pristine: Pristine) -> None:
-    read = os.read
     failure: BaseException | None = None
     try:
         code = cast("types.CodeType | None", test.get("compiled")) or compile(cast("str", test["code"]), TEST_FILE, "exec", dont_inherit=True)
         exec(code, _test_names(namespace, entry_point, pristine))
     except BaseException as error:  # whatever the program raises is data
         failure = error
-    key = read(key_fd, KEY_BYTES)  # there is one for each test, so it is taken in any case
+    key = _read(key_fd, KEY_BYTES)  # there is one for each test, so it is taken in any case
     if failure is None:
         report(b"V", number, key)
     else:
@@ -248,7 +248,7 @@ def _run_assert(namespace: Namespace, entry_point: str | None, test: Prepared, n
 def _run_suite(
     module: types.ModuleType, task: Task, root: str, nodes: tuple[str, ...], library: suite.Library, report: Report, key_fd: int, pristine: Pristine
 ) -> None:
-    read, namespace, name = os.read, _contents_of_module(module), task.entry_point or ""
+    namespace, name = _contents_of_module(module), task.entry_point or ""
     entry = namespace.get(name)
     if isinstance(entry, types.FunctionType):
         namespace[name] = honesty.guarded(entry, pristine.honest)
@@ -257,7 +257,7 @@ def _run_suite(
         _restore(pristine)
 
     def end(number: int, ending: suite.Ending) -> None:
-        key = read(key_fd, KEY_BYTES)
+        key = _read(key_fd, KEY_BYTES)
         if ending.status == "passed":
             report(b"V", number, key)
         elif ending.error is not None:
@@ -281,8 +281,8 @@ def _run_suite(
 
 def _restore(pristine: Pristine) -> None:
     """What assertions lean on, as it was before the program."""
-    sys.settrace(None)
-    sys.setprofile(None)
+    _set_trace(None)
+    _set_profile(None)
     for name, (module, contents) in pristine.modules.items():
         object.__setattr__(module, "__class__", _Module)  # a class of the program's may answer for the module with properties
         _modules[name] = module

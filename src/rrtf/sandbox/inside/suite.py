@@ -8,6 +8,7 @@ before any program ran).
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import inspect
 import os
@@ -19,6 +20,9 @@ from typing import Any
 
 from . import genuine
 from .surroundings import SETTINGS
+
+# The functions below keep these builtins, whatever a program does to the module of that name.
+__builtins__ = dict(vars(builtins))
 
 _OWN = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "unittest")
 _OPTIONS = ("-q", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:unraisableexception", "-p", "no:threadexception")

@@ -5,9 +5,13 @@ Not here: the directory itself (`directories`), what pytest makes of it (`suite`
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import os
 import sys
+
+# The functions below keep these builtins, whatever a program does to the module of that name.
+__builtins__ = dict(vars(builtins))
 
 SETTINGS = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
 """Files that pytest takes settings from, the first that is there."""
@@ -27,6 +31,9 @@ def lay_out_again(root: str, files: dict[str, str], nodes: tuple[str, ...]) -> N
     sys.pycache_prefix = None  # else compiled tests of the program's may lie anywhere
     tests = {node.partition("::")[0] for node in nodes}
     folders = {parent for path in tests for parent in _parents(path)}
+    for folder in dict.fromkeys(parent.rstrip("/") for path in (*files, *tests) for parent in _parents(path)[1:]):  # from the outermost
+        if os.path.islink(folder):
+            os.unlink(folder)
     for path in (*SETTINGS, *files, *(f"{folder}{name}" for folder in folders for name in ("__pycache__", "conftest.py", "__init__.py"))):
         _remove(path)
     for path in (*tests, *(f"{folder}conftest.py" for folder in folders)):
