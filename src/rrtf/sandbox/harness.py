@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 from rrtf.errors import SandboxFailure
 from rrtf.protocols import Execution, Program, Sandbox
@@ -110,17 +111,17 @@ def judge_all(
     """
     with ThreadPoolExecutor(threads, thread_name_prefix="judge") as pool:
         waiting: set[Future[Ruling | JudgingFailure | _Owed]] = set()
+        ended: SimpleQueue[Future[Ruling | JudgingFailure | _Owed]] = SimpleQueue()  # `concurrent.futures.wait` costs as much as all else here
         owed: list[_Owed] = []
 
         def finished() -> Iterator[Ruling | JudgingFailure]:
-            nonlocal waiting
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                result = future.result()
-                if isinstance(result, _Owed):
-                    owed.append(result)
-                else:
-                    yield result
+            future = ended.get()
+            waiting.discard(future)
+            result = future.result()
+            if isinstance(result, _Owed):
+                owed.append(result)
+            else:
+                yield result
 
         def alone() -> Iterator[Ruling | JudgingFailure]:
             while waiting:
@@ -136,7 +137,9 @@ def judge_all(
                 if item is None:
                     yield from finished() if waiting else alone()
                     continue
-                waiting.add(pool.submit(_first, *item, sandbox, threads, allow))
+                future = pool.submit(_first, *item, sandbox, threads, allow)
+                waiting.add(future)
+                future.add_done_callback(ended.put)
                 if len(waiting) >= 4 * threads:
                     yield from finished()
                 if len(owed) >= _TAIL:

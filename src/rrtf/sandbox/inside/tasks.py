@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import marshal
 import os
-from dataclasses import dataclass, fields
-from typing import cast
+from typing import NamedTuple
 
 from .encode import decode
 
@@ -18,11 +17,11 @@ PROGRAM_FILE, TEST_FILE = "program.py", "<test>"
 Prepared = dict[str, object]
 WITH_KEYS = ("assert", "pytest")
 """Kinds of tests whose end only the program's own process can tell."""
+_PART = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One process's share of the work: the program and the tests from `start` to `stop`."""
+class Task(NamedTuple):
+    """One process's share of the work: the program and the tests from `start` to `stop`. A tuple, because every program pays for making one."""
 
     source: str
     entry_point: str | None
@@ -56,14 +55,16 @@ def _prepared(test: dict[str, str]) -> Prepared:
 
 def write(task: Task) -> int:
     """A descriptor from which `read` gets the task. Raises OSError."""
-    return memory_file(marshal.dumps(tuple(getattr(task, field.name) for field in fields(task))))
+    return memory_file(marshal.dumps(tuple(task)))
 
 
 def read(fd: int) -> Task:
     """The task behind a descriptor, which is closed. Raises OSError."""
-    data = os.read(fd, os.fstat(fd).st_size)  # a file gives all at once
+    data = part = os.read(fd, _PART)
+    while len(part) == _PART:
+        data += (part := os.read(fd, _PART))
     os.close(fd)
-    return Task(*cast("tuple[str, str | None, str, list[Prepared], int, int, dict[str, str], str]", marshal.loads(data)))  # noqa: S302 - written by our own supervisor
+    return Task(*marshal.loads(data))  # noqa: S302 - written by our own supervisor
 
 
 def memory_file(data: bytes) -> int:

@@ -127,6 +127,8 @@ def start(world: World, pristine: runner.Pristine, not_for_programs: Sequence[in
 
 
 def _serve(orders: socket.socket, world: World, pristine: runner.Pristine) -> None:
+    poll = select.poll()
+    poll.register(orders, select.POLLIN)
     while True:
         order, descriptors, _, _ = socket.recv_fds(orders, _MOST, 16)
         if not order:
@@ -137,15 +139,16 @@ def _serve(orders: socket.socket, world: World, pristine: runner.Pristine) -> No
         try:
             program = _fork(world, pristine, handed, order[1:], orders)
         except OSError as error:
+            confine.take_back(handed)
             orders.send(_REFUSED + f"no process for the program: {error}".encode())
             orders.send(_RESULT.pack(_ENDED, 0, 0.0, 0.0, 0.0))
             continue
-        finally:
-            confine.take_back(handed)
+        # While the program lives as little as possible happens here: every page that either of us touches is copied.
         try:
-            still_asked = _wait(program, orders)
+            still_asked = _wait(program, orders, poll)
         finally:
             ended = _reap(program, world)
+        confine.take_back(handed)
         if not still_asked:
             return
         orders.send(ended)
@@ -165,25 +168,26 @@ def _fork(world: World, pristine: runner.Pristine, handed: confine.Handed, order
     return program
 
 
-def _wait(program: int, orders: socket.socket) -> bool:
-    """Wait until the program ends, or is to be ended; False when nobody is left who asks."""
+def _wait(program: int, orders: socket.socket, poll: select.poll) -> bool:
+    """Wait until the program ends, or is to be ended; False when nobody is left who asks. `poll` watches the orders."""
     exit_fd = exit_descriptor(program)
-    poll = select.poll()
-    poll.register(orders, select.POLLIN)
     if exit_fd >= 0:
         poll.register(exit_fd, select.POLLIN)
     try:
         while True:
-            ready = {fd for fd, _ in poll.poll(None if exit_fd >= 0 else _NO_PIDFD_MS)}
-            if orders.fileno() in ready:
+            ready = [fd for fd, _ in poll.poll(None if exit_fd >= 0 else _NO_PIDFD_MS)]
+            if exit_fd in ready:
+                return True
+            if ready:
                 order = orders.recv(_MOST)
                 if order != _WHICH:
                     return bool(order)
                 orders.send(_NUMBER.pack(_PID, program))
-            elif exit_fd in ready or (exit_fd < 0 and os.waitid(os.P_PID, program, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None):
+            elif exit_fd < 0 and os.waitid(os.P_PID, program, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 return True
     finally:
         if exit_fd >= 0:
+            poll.unregister(exit_fd)
             os.close(exit_fd)
 
 
@@ -225,7 +229,7 @@ def _become_program(world: World, pristine: runner.Pristine, handed: confine.Han
     try:
         confine.confine(world, most, tmp)
         task = tasks.read(handed.task)
-        library = runner.beforehand(task)
+        library = runner.beforehand(task) if task.files or task.kind == "pytest" else None
         report = runner.reporter(handed.report)
     except BaseException as error:
         orders.send(_REFUSED + f"preparing the program failed: {type(error).__name__}: {error}".encode()[:2000])
