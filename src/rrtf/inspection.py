@@ -122,7 +122,10 @@ def check_machine(*, only_sandbox: bool, require: str | None) -> Iterator[str]:
     yield f"isolated:     {', '.join(isolation.granted) or 'nothing'}"
     yield f"not isolated: {', '.join(isolation.missing) or 'nothing is missing'}"
     if require == "full" and isolation.missing:
-        raise SandboxError(f"Isolation is reduced: {', '.join(isolation.missing)}.", hint="Run where the kernel allows it, or leave out --require full.")
+        raise SandboxError(
+            f"Isolation is reduced: {', '.join(isolation.missing)}.",
+            hint="Run where the kernel allows it, or leave out --require isolation=full.",
+        )
     if only_sandbox:
         return
     yield f"python {artifacts.interpreter()}, {os.cpu_count()} processors"
