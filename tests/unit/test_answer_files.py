@@ -18,6 +18,7 @@ import pytest
 
 from rrtf.benchmarks import open_benchmark
 from rrtf.errors import SandboxFailure
+from rrtf.protocols import Isolation
 from rrtf.sandbox.process import ProcessSandbox
 
 PROBLEM = open_benchmark("starter", split="train").problems()[0]
@@ -202,6 +203,24 @@ def test_a_failure_of_ours_is_no_verdict(rrtf: Any, tmp_path: Path, monkeypatch:
     assert [row["task_id"] for row in read(out)] == [OTHER.name]
     assert rrtf("judge", given, "--benchmark", "starter", "--out", out).code == 0
     assert [row["outcome"] for row in read(out)] == ["PASSED", "PASSED"]
+
+
+def test_what_programs_may_import_is_said_with_a_key_of_the_recipe(rrtf: Any, tmp_path: Path) -> None:
+    given, out = answers(tmp_path / "a.jsonl", (PROBLEM.name, "import numpy\n" + GOOD)), tmp_path / "v.jsonl"
+    assert rrtf("judge", given, "--benchmark", "starter", "--out", out).code == 0
+    assert [row["outcome"] for row in read(out)] == ["RUNTIME_ERROR"]
+    assert rrtf("judge", given, "--benchmark", "starter", "--out", out, "--set", 'sandbox.packages=["numpy"]').code == 0
+    assert [row["outcome"] for row in read(out)] == ["PASSED"]
+
+
+@pytest.mark.parametrize("command", ["judge", "check"])
+def test_reduced_isolation_is_refused_when_asked(rrtf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setattr(ProcessSandbox, "isolation", lambda _: Isolation(("mounts",), ("network namespace (refused)",)))
+    given = answers(tmp_path / "a.jsonl", (PROBLEM.name, GOOD))
+    arguments = (given, "--benchmark", "starter", "--out", tmp_path / "v.jsonl") if command == "judge" else ("--sandbox",)
+    ended = rrtf(command, *arguments, "--require", "isolation=full")
+    assert ended.code == 5
+    assert "network namespace (refused)" in ended.err
 
 
 @pytest.mark.parametrize(

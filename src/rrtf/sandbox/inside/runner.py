@@ -27,7 +27,7 @@ from typing import NoReturn, cast
 
 from . import honesty, suite, surroundings
 from .encode import Json, NotPlain, encode
-from .tasks import PROGRAM_FILE, TEST_FILE, Prepared, Task
+from .tasks import PROGRAM_FILE, TEST_FILE, Prepared, Task, packed, read
 
 # The functions below keep these, whatever a program does to the modules of those names.
 __builtins__ = dict(vars(builtins))
@@ -39,6 +39,7 @@ _contents_of_module = cast("Callable[[types.ModuleType], dict[str, object]]", va
 HEADER = struct.Struct("=cII")
 KEY_BYTES = 16
 MAX_VALUE = 4 << 20
+_REHEARSALS = 30
 """Largest encoded value of one test, in bytes."""
 
 honest_classes = honesty.honest_classes
@@ -94,6 +95,23 @@ def prepare() -> None:
     sys.argv[:] = [PROGRAM_FILE]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.register_at_fork(after_in_child=_reseed)
+
+
+def rehearse() -> None:
+    """Run a program that does nothing, often enough that the interpreter is done with rewriting our code for the types it meets: what is written now need not be
+    copied for every program. Raises OSError.
+    """
+    task = Task("def f(x):\n    return [x, 'a', 1.5, (True, None)]\n", "f", "call", [{"args": [[1, "a"]], "kwargs": {}}], 0, 1, {}, "")
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for _ in range(_REHEARSALS):
+        reading, writing = os.pipe()
+        os.write(writing, packed(task))
+        os.close(writing)
+        given, report, namespace = read(reading), reporter(nothing), Namespace()
+        code = _compile(given, report)
+        if code is not None and _load(code, namespace, given, report):
+            _run_call(namespace, given.entry_point, given.tests[0], 0, report)
+    os.close(nothing)
 
 
 def _reseed() -> None:

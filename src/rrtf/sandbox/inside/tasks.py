@@ -55,7 +55,12 @@ def _prepared(test: dict[str, str]) -> Prepared:
 
 def write(task: Task) -> int:
     """A descriptor from which `read` gets the task. Raises OSError."""
-    return memory_file(marshal.dumps(tuple(task)))
+    return memory_file(packed(task))
+
+
+def packed(task: Task) -> bytes:
+    """The task as `read` takes it."""
+    return marshal.dumps(tuple(task))
 
 
 def read(fd: int) -> Task:

@@ -118,6 +118,7 @@ def start(world: World, pristine: runner.Pristine, not_for_programs: Sequence[in
             os.close(fd)
         confine.beforehand(world)
         runner.prepare()
+        runner.rehearse()
         gc.collect()
         gc.freeze()  # so that collections in the programs do not touch, and so copy, our pages
         if os.getppid() == supervisor:
