@@ -39,8 +39,8 @@ _contents_of_module = cast("Callable[[types.ModuleType], dict[str, object]]", va
 HEADER = struct.Struct("=cII")
 KEY_BYTES = 16
 MAX_VALUE = 4 << 20
-_REHEARSALS = 30
 """Largest encoded value of one test, in bytes."""
+_REHEARSALS = 30
 
 honest_classes = honesty.honest_classes
 Report = Callable[..., None]
@@ -98,7 +98,7 @@ def prepare() -> None:
 
 
 def rehearse() -> None:
-    """Run a program that does nothing, often enough that the interpreter is done with rewriting our code for the types it meets: what is written now need not be
+    """Run a program that does nothing, often enough that the interpreter is done with rewriting our code for the types it meets: what is written now is not
     copied for every program. Raises OSError.
     """
     task = Task("def f(x):\n    return [x, 'a', 1.5, (True, None)]\n", "f", "call", [{"args": [[1, "a"]], "kwargs": {}}], 0, 1, {}, "")
