@@ -134,6 +134,11 @@ class Recipe(BaseModel):
     how: HowConfig = HowConfig()
     """How to compute."""
 
+    @pydantic.field_validator("sandbox", mode="before")
+    @classmethod
+    def _usual_backend(cls, value: object) -> object:
+        return {"backend": ProcessConfig().backend, **cast("dict[str, object]", value)} if isinstance(value, dict) else value
+
 
 def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe; `overrides` are `key.path=value` with a TOML value or bare text. Raises `RecipeError`."""

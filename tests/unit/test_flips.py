@@ -45,6 +45,7 @@ def given(tmp_path: Path) -> Path:
 
 
 def test_answers_that_do_not_flip(rrtf: Any, tmp_path: Path, given: Path) -> None:
+    before = set(psutil.Process().children(recursive=True))
     ended = rrtf("judge", given, "--benchmark", "starter", "--out", tmp_path / "v.jsonl", "--flips", "--busy", 2)
     assert ended.code == 0, ended.err
     assert "0 of 3 answers (2 programs) had another outcome beside 2 busy processes on" in ended.out
@@ -52,7 +53,7 @@ def test_answers_that_do_not_flip(rrtf: Any, tmp_path: Path, given: Path) -> Non
     assert found is not None
     assert (found.answers, found.programs, found.busy_processes, found.flips) == (3, 2, 2, ())
     assert len((tmp_path / "v.jsonl").read_text().splitlines()) == len((tmp_path / "v.jsonl.busy").read_text().splitlines()) == 3
-    assert not psutil.Process().children(recursive=True)
+    assert not set(psutil.Process().children(recursive=True)) - before
 
 
 def test_an_answer_that_flips_is_shown_with_both_causes(rrtf: Any, tmp_path: Path, given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +92,10 @@ def test_busy_processes_end_with_us_however_we_end() -> None:
 
 
 def test_they_end_with_an_error_too() -> None:
+    before = set(psutil.Process().children(recursive=True))
     with pytest.raises(ZeroDivisionError), flips.burning(2):
         raise ZeroDivisionError
-    assert not psutil.Process().children(recursive=True)
+    assert not set(psutil.Process().children(recursive=True)) - before
 
 
 def test_the_result_is_kept_and_told(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def remembered() -> Modules:
     for name, module in list(sys.modules.items()):
         if name in _STATE or type(module) is not types.ModuleType:
             continue
-        held: dict[str, object] = {key: value for key, value in vars(module).items() if isinstance(value, _KEPT)}
+        held: dict[str, object] = {key: value for key, value in vars(module).items() if issubclass(type(value), _KEPT)}  # `isinstance` would ask the value
         names.append((vars(module), held))
         for value in held.values():
             if isinstance(value, types.FunctionType):
