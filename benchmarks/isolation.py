@@ -367,10 +367,9 @@ def sandlock_settings() -> dict[str, object]:
 def known_to(library: object, name: str) -> bool:
     """Whether this libseccomp has heard of a system call."""
     try:
-        library.resolve_syscall(library.Arch.NATIVE, name)  # type: ignore[attr-defined]
+        return library.resolve_syscall(library.Arch.NATIVE, name) != -1  # type: ignore[attr-defined]
     except OSError:
         return False
-    return True
 
 
 def landlock_version() -> int:

@@ -215,7 +215,7 @@ def pipeline(directory: Path, programs: int, part: int) -> runner.Pipeline:
             _made(CURATE, (), Curation, [Curation(problem) for problem in chosen], lambda row: row.problem.id),
             _made(TEACHER, (), Response, [], lambda row: row.problem_id),
             _made(STUDENT, (), Response, [_answer(problem, index) for problem in chosen for index in range(counts[problem.id])], lambda row: row.problem_id),
-            execute.stage(ProcessConfig(), SandboxRuntime(workers=1), partial(isolation, ProcessConfig()), part),
+            execute.stage(ProcessConfig(), SandboxRuntime(workers=1, cache="none"), partial(isolation, ProcessConfig()), part),
         ),
     )
 
