@@ -318,7 +318,7 @@ def _tell(line: str) -> None:
 def _tell_flips(found: FlipTest) -> None:
     from rrtf.errors import SandboxError
 
-    click.echo(f"{found.table()}\n\n{found.sentence()}")
+    click.echo(f"{found.table()}{found.sentence()}")
     for flip in found.flips:
         click.echo(f"{flip.answer}: {flip.quiet} ({flip.quiet_cause}), busy {flip.busy} ({flip.busy_cause})")
     if found.flips or found.failures:

@@ -130,6 +130,7 @@ class _Identified:
             return self._known_id
 
     def _content(self) -> str:
+        """The id, computed. Every record says for itself what it covers; this one has none."""
         raise NotImplementedError
 
 

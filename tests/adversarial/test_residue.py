@@ -77,5 +77,5 @@ def test_the_one_who_looks_can_see(fresh):
 
 
 def test_a_program_may_be_followed_by_any_other(fresh):
-    verdict(fresh, ADD, "import os\nos.fork()\nos.setsid()\n" + RIGHT["add"])
+    assert verdict(fresh, ADD, "import os\nos.fork()\nos.setsid()\n" + RIGHT["add"]).outcome is not Outcome.PASSED
     still_fair(fresh)

@@ -167,7 +167,9 @@ def test_an_answer_of_its_own_to_humaneval_38() -> None:
     answer = "def decode_cyclic(s: str):\n    groups = [s[i : i + 3] for i in range(0, len(s), 3)]\n"
     answer += '    return "".join(group[-1] + group[:-1] if len(group) == 3 else group for group in groups)\n'
     for text in (answer, f"```python\n{answer}```"):
-        run(f"{code_of(text, 'decode_cyclic', row['prompt'])}\n{row['test']}\ncheck(decode_cyclic)\n")
+        code = code_of(text, "decode_cyclic", row["prompt"])
+        assert "def encode_cyclic" in code
+        run(f"{code}\n{row['test']}\ncheck(decode_cyclic)\n")
 
 
 def test_a_class_that_only_the_tests_of_mbpp_read() -> None:

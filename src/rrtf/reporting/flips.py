@@ -55,10 +55,10 @@ class FlipTest:
     flips: tuple[Flip, ...]
 
     def table(self) -> str:
-        """How many went from which outcome to which, as Markdown."""
+        """How many went from which outcome to which, as Markdown; empty when none did."""
         counts = Counter((flip.quiet, flip.busy) for flip in self.flips)
         lines = [f"| {quiet} | {busy} | {count} |" for (quiet, busy), count in sorted(counts.items())]
-        return "\n".join(["| quiet | busy | answers |", "|---|---|---|", *(lines or ["| any | another | 0 |"])])
+        return "\n".join(["| quiet | busy | answers |", "|---|---|---|", *lines]) + "\n\n" if lines else ""
 
     def sentence(self) -> str:
         """The result in one sentence."""

@@ -14,6 +14,7 @@ Not here: pytest (`suite`), isolation (`confine`), limits and judgement of what 
 from __future__ import annotations
 
 import builtins
+import errno
 import importlib.util
 import json
 import os
@@ -151,26 +152,35 @@ def run(task: Task, library: suite.Library | None, pristine: Pristine, report: R
 
 
 def beforehand(task: Task) -> suite.Library | None:
-    """Lay out the files, and for pytest files import pytest: both before the program, whose doing a failure therefore cannot be."""
+    """Lay out the files, and for pytest files the program's own, and import pytest: all before the program, whose doing a failure therefore cannot be. Raises
+    OSError and ImportError, which are failures of ours.
+    """
     surroundings.lay_out(task.files)
     if task.files:
         sys.path.insert(0, os.getcwd())
-    return suite.load(task.files, _nodes(task)) if task.kind == "pytest" else None
+    if task.kind != "pytest":
+        return None
+    _write_program(task)
+    return suite.load(task.files, _nodes(task))
 
 
 def _nodes(task: Task) -> tuple[str, ...]:
     return tuple([cast("str", test["node"]) for test in task.tests])
 
 
-def _importable(task: Task) -> types.ModuleType:
-    """A module that pytest files can import, reload and read the source of."""
-    path = _program_path(task)
+def _write_program(task: Task) -> None:
+    """Lay the program where pytest files can reload it and read its source. Raises OSError."""
     try:
-        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with open(_program_path(task), "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.write(task.source)
-    except OSError:
-        pass  # no room: what reads it then finds nothing
-    spec = importlib.util.spec_from_file_location(task.module, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EFBIG):  # longer than it may write itself: what reads it then finds nothing
+            raise
+
+
+def _importable(task: Task) -> types.ModuleType:
+    """A module that pytest files can import and reload."""
+    spec = importlib.util.spec_from_file_location(task.module, _program_path(task))
     module = importlib.util.module_from_spec(spec) if spec is not None else types.ModuleType(task.module)
     sys.modules[module.__name__] = module
     return module
@@ -290,7 +300,7 @@ def _run_suite(
         object.__setattr__(module, "__class__", _Module)
         _modules[task.module] = module  # the tests import what was loaded, nothing that took its place
         surroundings.lay_out_again(root, task.files, nodes)
-    except BaseException as error:
+    except BaseException as error:  # all it touches was in the program's hands, who could claim a failure of ours just as well
         for number in range(task.start, task.stop):
             _ended(report, number, "raised", "[]", f"the program spoilt the directory of its tests: {describe(error)[1]}")
         return
