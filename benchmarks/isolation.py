@@ -140,7 +140,7 @@ def ours_start() -> Once:
     from rrtf.sandbox.worker import Worker
 
     def once() -> float:
-        Worker(namespaces=True).close()
+        Worker(namespaces=True).ready().close()
         return 0.0
 
     return once

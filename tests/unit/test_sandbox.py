@@ -19,7 +19,7 @@ from rrtf.errors import SandboxError, SandboxFailure
 from rrtf.protocols import Isolation, Program
 from rrtf.records import CallTest, Limits
 from rrtf.sandbox import LimitsConfig, PlainConfig, ProcessConfig, SandboxConfig, SandboxRuntime, open_sandbox, package_paths, refuse_reduced
-from rrtf.sandbox.inside import reports, syscalls, zygote
+from rrtf.sandbox.inside import reports, syscalls
 from rrtf.sandbox.plain import PlainSandbox
 from rrtf.sandbox.process import ProcessSandbox
 
@@ -106,14 +106,6 @@ def test_a_stopped_worker_is_a_failure_and_is_replaced(monkeypatch):
         monkeypatch.undo()
         assert sandbox.run(ONE).replies[0].value == "1"
         assert all(not process.is_running() or process.status() == psutil.STATUS_ZOMBIE for process in family)
-
-
-def test_no_descriptor_for_a_process_is_no_failure(monkeypatch):
-    def refused(_pid):
-        raise OSError(38, "Function not implemented")
-
-    monkeypatch.setattr(os, "pidfd_open", refused)
-    assert zygote.exit_descriptor(os.getpid()) == -1
 
 
 def test_replies_beyond_the_room_for_them_become_short():

@@ -52,4 +52,4 @@ class PlainSandbox:
         self.close()
 
     def _start(self) -> Worker:
-        return Worker(namespaces=False, packages=self._packages, hash_seed=self._hash_seed)
+        return Worker(namespaces=False, packages=self._packages, hash_seed=self._hash_seed).ready()

@@ -19,7 +19,7 @@ class ProcessSandbox:
     """`rrtf.protocols.Sandbox` over `workers` long-lived processes. Up to that many calls of `run` go on at once; more wait."""
 
     def __init__(self, *, workers: int = 1, packages: tuple[str, ...] = (), namespaces: bool = True, hash_seed: int = 0) -> None:
-        """Start the first worker, to learn what is isolated; the others start when they are needed.
+        """Start the workers, and wait for the first, to learn what is isolated.
 
         `packages`: files and directories that programs may import, shown to them read-only. `namespaces=False` asks for less than the machine offers (for tests
         of that case). Raises `SandboxError`.
@@ -28,18 +28,19 @@ class ProcessSandbox:
         self._closed = threading.Event()
         self._workers = workers
         self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
-        for _ in range(workers - 1):
-            self._idle.put(None)
-        first = self._start()
-        self._isolation = first.isolation
-        self._idle.put(first)
+        try:
+            started = [self._started() for _ in range(workers)]
+            self._isolation = started[0].ready().isolation
+        except BaseException:
+            self._kill_idle()
+            raise
 
     def run(self, program: Program) -> Execution:
         """See `rrtf.protocols.Sandbox`. A worker that failed is replaced at its next use. Raises `SandboxError` once it is closed."""
         worker = self._idle.get()
         try:
             self._refuse_closed()
-            worker = worker or replacement(self._start)
+            worker = replacement(self._fresh if worker is None else worker.ready)
             return worker.run(program)
         except BaseException:  # a failure, also one it survived, or an interrupt in the middle of an exchange: only a fresh worker has no history
             if worker is not None:
@@ -58,10 +59,11 @@ class ProcessSandbox:
         if self._closed.is_set():
             return
         self._closed.set()
-        for _ in range(self._workers):
-            worker = self._idle.get()
-            if worker is not None:
-                worker.close()
+        workers = [self._idle.get() for _ in range(self._workers)]
+        for worker in filter(None, workers):
+            worker.leave()
+        for worker in filter(None, workers):
+            worker.close()
         for _ in range(self._workers):
             self._idle.put(None)  # wakes callers that wait in `run`, who then learn that it is closed
 
@@ -73,14 +75,26 @@ class ProcessSandbox:
 
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError):
-            while not self._idle.empty():
-                worker = self._idle.get_nowait()
-                if worker is not None:
-                    worker.kill()
+            self._kill_idle()
+
+    def _kill_idle(self) -> None:
+        while not self._idle.empty():
+            worker = self._idle.get_nowait()
+            if worker is not None:
+                worker.kill()
 
     def _refuse_closed(self) -> None:
         if self._closed.is_set():
             raise SandboxError("The sandbox is closed.")
+
+    def _started(self) -> Worker:
+        """One more worker among the idle ones."""
+        worker = self._start()
+        self._idle.put(worker)
+        return worker
+
+    def _fresh(self) -> Worker:
+        return self._start().ready()
 
     def _start(self) -> Worker:
         namespaces, packages, hash_seed = self._options

@@ -33,28 +33,35 @@ def program_of(problem: Problem, code: str, limits: Limits | None = None) -> Pro
         raise DataError(f"Problem {problem.name} mixes {len(kinds)} kinds of tests.", why="One program is run in one way.", hint="Give it tests of one kind.")
     if CallTest in kinds and problem.entry_point is None:
         raise DataError(f"Problem {problem.name} has tests that call a function, but no entry point.", hint="Name the function in `entry_point`.")
-    for number, test in enumerate(problem.tests):
-        if isinstance(test, AssertTest):
-            _check_parses(test, f"test {number} of problem {problem.name}")
-    paths = {file.path for file in problem.files}
-    missing = [test.node for test in problem.tests if isinstance(test, PytestTest) and test.node.partition("::")[0] not in paths]
-    if missing:
-        raise DataError(f"Problem {problem.name} has a test {missing[0]}, but no such file.", why="Nothing could be run.", hint="Add it to `files`.")
+    if AssertTest in kinds:
+        _check_parse(problem)
+    if PytestTest in kinds:
+        _check_files(problem)
     limits = limits or Limits()
     room = sum(len(file.text.encode("utf-8", "surrogateescape")) for file in problem.files) >> 20
     if 2 * room > limits.file_mb:
         limits = dataclasses.replace(limits, file_mb=limits.file_mb + 2 * room)
-    longest = max((len(test.stdout) for test in problem.tests if isinstance(test, IOTest)), default=0)
+    longest = max(len(test.stdout) for test in problem.tests if isinstance(test, IOTest)) if IOTest in kinds else 0
     if longest * 4 > limits.output_kb * 1024:
         limits = dataclasses.replace(limits, output_kb=1 << (longest * 8 // 1024).bit_length())  # a right answer must fit
     return Program(code, problem.entry_point, problem.tests, limits, problem.files, problem.module)
 
 
-def _check_parses(test: AssertTest, where: str) -> None:
-    try:
-        ast.parse(test.code)
-    except (SyntaxError, ValueError) as error:
-        raise DataError(f"The code of {where} does not parse: {error}.", why="No answer could pass it.", hint="Correct the test.") from error
+def _check_parse(problem: Problem) -> None:
+    for number, test in enumerate(problem.tests):
+        if isinstance(test, AssertTest):
+            try:
+                ast.parse(test.code)
+            except (SyntaxError, ValueError) as error:
+                what = f"The code of test {number} of problem {problem.name} does not parse: {error}."
+                raise DataError(what, why="No answer could pass it.", hint="Correct the test.") from error
+
+
+def _check_files(problem: Problem) -> None:
+    paths = {file.path for file in problem.files}
+    missing = [test.node for test in problem.tests if isinstance(test, PytestTest) and test.node.partition("::")[0] not in paths]
+    if missing:
+        raise DataError(f"Problem {problem.name} has a test {missing[0]}, but no such file.", why="Nothing could be run.", hint="Add it to `files`.")
 
 
 def without_program(problem: Problem, response_id: str, why: str) -> Verdict:

@@ -22,7 +22,7 @@ from typing import cast
 
 from rrtf.errors import SandboxError, SandboxFailure
 from rrtf.protocols import Execution, Isolation, Program, Reply
-from rrtf.records import AssertTest, CallTest, IOTest, PytestTest, Test, TestStatus
+from rrtf.records import AssertTest, CallTest, IOTest, Limits, PytestTest, Test, TestStatus
 
 _INSIDE = Path(__file__).parent / "inside"
 # The package is given a name of its own, so that nothing of rrtf is imported in there.
@@ -43,6 +43,7 @@ _ENVIRONMENT = {
     "NUMEXPR_NUM_THREADS": "1",
 }
 _LENGTH = struct.Struct("=I")
+_PART = 1 << 16
 _START_SECONDS = 60.0
 _PATIENCE = 8.0
 """How many wall limits a program may take on a machine that keeps it waiting for a processor; as in `inside.supervise`."""
@@ -74,34 +75,45 @@ def replacement(start: Callable[[], Worker]) -> Worker:
 class Worker:
     """A running worker. One program at a time, from one thread at a time."""
 
+    isolation: Isolation
+    """Known from `ready` on."""
+
     def __init__(self, *, namespaces: bool, packages: tuple[str, ...] = (), hash_seed: int = 0) -> None:
-        """Start it and learn what is isolated. Raises `SandboxError`."""
+        """Begin to start it, which goes on beside us until it is `ready`. Raises `SandboxError`."""
         _compile_inside()
         self._tests: tuple[Test, ...] | None = None
+        self._greeted = False
         self._socket, theirs = socket.socketpair()
         options = json.dumps({"namespaces": namespaces, "packages": list(packages)})
         command = [sys.executable, "-s", "-S", "-B", "-P", "-X", "utf8", "-c", _START, str(_INSIDE), str(theirs.fileno()), options]
-        with tempfile.TemporaryFile() as errors:
-            try:
-                self._process = subprocess.Popen(
-                    command,
-                    pass_fds=(theirs.fileno(),),
-                    env={**_ENVIRONMENT, "PYTHONHASHSEED": str(hash_seed)},
-                    cwd="/",
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=errors,
-                    start_new_session=True,  # Ctrl-C in a terminal is for us to handle
-                )
-            except OSError as error:
-                self._socket.close()
-                raise SandboxError(f"The sandbox cannot start {sys.executable}: {error.strerror}.", hint="Check that this user may execute it.") from error
-            finally:
-                theirs.close()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open until it is ready
+        try:
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=(theirs.fileno(),),
+                env={**_ENVIRONMENT, "PYTHONHASHSEED": str(hash_seed)},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                start_new_session=True,  # Ctrl-C in a terminal is for us to handle
+            )
+        except OSError as error:
+            self._socket.close()
+            self._errors.close()
+            raise SandboxError(f"The sandbox cannot start {sys.executable}: {error.strerror}.", hint="Check that this user may execute it.") from error
+        finally:
+            theirs.close()
+
+    def ready(self) -> Worker:
+        """Wait until it has started, and learn what is isolated. Raises `SandboxError`."""
+        if self._greeted:
+            return self
+        with self._errors as errors:
             try:
                 hello = self._receive(time.monotonic() + _START_SECONDS)
             except SandboxFailure as error:
-                self.kill()
+                self._end()
                 errors.seek(0)
                 last = errors.read()[-500:].decode("utf-8", "replace").strip().rpartition("\n")[2]
                 raise SandboxError(
@@ -109,7 +121,9 @@ class Worker:
                     why="Programs cannot be judged without it.",
                     hint="Run `rrtf check`, or use the backend 'plain'.",
                 ) from error
+        self._greeted = True
         self.isolation = Isolation(tuple(cast("list[str]", hello["granted"])), tuple(cast("list[str]", hello["missing"])))
+        return self
 
     def run(self, program: Program) -> Execution:
         """Run one program. Raises `SandboxFailure`; after one that is not `self.alive`, the worker is ended."""
@@ -117,7 +131,7 @@ class Worker:
         self._tests = program.tests
         body = json.dumps(_request(program, same)).encode()
         try:
-            self._socket.settimeout(_GRACE_SECONDS)
+            self._wait_at_most(_GRACE_SECONDS)
             self._socket.sendall(_LENGTH.pack(len(body)) + body)
             reply = self._receive(time.monotonic() + _PATIENCE * program.limits.wall_seconds + _GRACE_SECONDS)
         except OSError as error:
@@ -130,9 +144,14 @@ class Worker:
         """False once the worker cannot be used any more."""
         return self._socket.fileno() >= 0
 
-    def close(self) -> None:
-        """Ask it to end, which ends everything it started, and wait; kill it when it does not."""
+    def leave(self) -> None:
+        """Ask it to end, which ends everything it started. To be followed by `close`."""
         self._socket.close()
+
+    def close(self) -> None:
+        """Ask it to end, and wait for that; kill it when it does not."""
+        self.leave()
+        self._errors.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
@@ -140,42 +159,53 @@ class Worker:
 
     def kill(self) -> None:
         """End it now. The kernel then ends what runs inside its pid namespace; elsewhere its programs end with it by their parent-death signal."""
+        self._end()
+        self._errors.close()
+
+    def _end(self) -> None:
         self._socket.close()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()
 
     def _receive(self, deadline: float) -> dict[str, object]:
-        (size,) = _LENGTH.unpack(self._exactly(_LENGTH.size, deadline))
+        data = self._some(deadline)
+        while len(data) < _LENGTH.size:
+            data += self._some(deadline)
+        (size,) = _LENGTH.unpack_from(data)
         if size > _MAX_REPLY:
-            self.kill()
+            self._end()
             raise SandboxFailure(f"A sandbox worker announced a reply of {size} bytes.")
-        reply = cast("dict[str, object]", json.loads(self._exactly(size, deadline)))
+        parts, missing = [data[_LENGTH.size :]], _LENGTH.size + size - len(data)
+        while missing > 0:
+            parts.append(self._some(deadline))
+            missing -= len(parts[-1])
+        reply = cast("dict[str, object]", json.loads(b"".join(parts)))
         if "failure" in reply:
             raise SandboxFailure(f"A sandbox worker failed: {reply['failure']}")
         return reply
 
-    def _exactly(self, size: int, deadline: float) -> bytes:
-        parts: list[bytes] = []
-        while size:
-            self._socket.settimeout(max(0.01, deadline - time.monotonic()))
-            try:
-                part = self._socket.recv(min(size, 1 << 20))
-            except TimeoutError as error:
-                self.kill()
-                raise SandboxFailure("A sandbox worker did not answer in time.", hint="It was replaced.") from error
-            except OSError as error:
-                self.kill()
-                raise SandboxFailure(f"The connection to a sandbox worker broke: {error}.") from error
-            if not part:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(1)
-                status = self._process.returncode
-                self.kill()
-                raise SandboxFailure(f"A sandbox worker ended unexpectedly (exit status {status}).")
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+    def _some(self, deadline: float) -> bytes:
+        """What has come of a reply, at least something. Raises `SandboxFailure`."""
+        try:
+            self._wait_at_most(deadline - time.monotonic())
+            part = self._socket.recv(_PART)
+        except TimeoutError as error:
+            self._end()
+            raise SandboxFailure("A sandbox worker did not answer in time.", hint="It was replaced.") from error
+        except OSError as error:
+            self._end()
+            raise SandboxFailure(f"The connection to a sandbox worker broke: {error}.") from error
+        if not part:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+            status = self._process.returncode
+            self._end()
+            raise SandboxFailure(f"A sandbox worker ended unexpectedly (exit status {status}).")
+        return part
+
+    def _wait_at_most(self, seconds: float) -> None:
+        self._socket.settimeout(max(0.01, seconds))
 
     @property
     def pid(self) -> int:
@@ -185,12 +215,16 @@ class Worker:
 
 def _request(program: Program, same: bool) -> dict[str, object]:
     """The program as it goes inside: never an expected value. `same`: its tests are those that were sent last."""
-    inside = [_test_inside(test) for test in program.tests]
-    kind, tests = inside[0][0] if inside else "call", None if same else [entry for _, entry in inside]
-    limits = {name: float(value) for name, value in dataclasses.asdict(program.limits).items()}
+    kind = _test_inside(program.tests[0])[0] if program.tests else "call"
+    tests = None if same else [_test_inside(test)[1] for test in program.tests]
     files = {file.path: file.text for file in program.files}
     surroundings = {"files": files, "module": program.module} if files or kind == "pytest" else {}
-    return {"source": program.source, "entry_point": program.entry_point, "kind": kind, "tests": tests, "limits": limits, **surroundings}
+    return {"source": program.source, "entry_point": program.entry_point, "kind": kind, "tests": tests, "limits": _limits(program.limits), **surroundings}
+
+
+@functools.lru_cache(256)
+def _limits(limits: Limits) -> dict[str, float]:
+    return {name: float(value) for name, value in dataclasses.asdict(limits).items()}
 
 
 def _test_inside(test: Test) -> tuple[str, dict[str, str]]:

@@ -7,11 +7,13 @@ Not here: what the whole worker is cut off from (`isolate`).
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import signal
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from . import kernel, landlock, syscalls
 from .world import TMP, World
@@ -22,32 +24,21 @@ _SLACK_PROCESSES = 4
 """The worker's own processes (what waits outside its pid namespace, its supervisor, its zygote) count against the same user; the program's first does not."""
 _DESCRIPTORS = 256
 _TASK = 63
+_WITHOUT_KEYS = 5
+"""Descriptors that every program gets."""
 
 Most = list[tuple[int, tuple[int, int]]]
 """Kinds of resources, each with its soft and hard limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Streams:
-    """The program's ends of its pipes, as they come."""
+class Handed(NamedTuple):
+    """Where the descriptors of ours are in the program's process. The numbers that matter are such that a program has to search for them."""
 
-    stdin: int
-    stdout: int
-    stderr: int
     report: int
     task: int
     """Where its task is to be read."""
-    key: int = -1
-    """Where assertions that hold get their one-time keys; -1 for tests that need none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Handed:
-    """Where they are in the program's process, beside the three standard streams. The numbers that matter are such that a program has to search for them."""
-
-    report: int
-    task: int
     key: int
+    """Where assertions that hold get their one-time keys; -1 for tests that need none."""
 
 
 def beforehand(world: World) -> None:
@@ -67,26 +58,19 @@ def beforehand(world: World) -> None:
             kernel.install_filter(world.filter)
 
 
-def hand_over(streams: Streams) -> Handed:
-    """Put the descriptors where the next program will find them."""
+def hand_over(given: Sequence[int], last: Handed | None) -> Handed:
+    """Put the program's ends of its pipes where it will find them, in place of those of the last one. `given`: its three standard streams, where it reports,
+    its task, and where its keys come from if it has any.
+    """
+    for fd in last or ():
+        if fd >= 0:
+            os.close(fd)
     chance = os.urandom(2)
-    handed = Handed(64 + chance[0] % 90, _TASK, 160 + chance[1] % 90 if streams.key >= 0 else -1)
-    places = {0: streams.stdin, 1: streams.stdout, 2: streams.stderr, handed.report: streams.report, handed.task: streams.task, handed.key: streams.key}
-    for place, fd in places.items():
-        if fd >= 0:
-            os.dup2(fd, place, inheritable=place < 3)
-            os.close(fd)
+    handed = Handed(64 + chance[0] % 90, _TASK, 160 + chance[1] % 90 if len(given) > _WITHOUT_KEYS else -1)
+    for fd, place in zip(given, (0, 1, 2, *handed), strict=False):
+        os.dup2(fd, place, place < 3)
+        os.close(fd)
     return handed
-
-
-def take_back(handed: Handed) -> None:
-    """Close them again, so that the program's end closes the pipes."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for place in range(3):
-        os.dup2(nothing, place)
-    for fd in (nothing, handed.report, handed.task, handed.key):
-        if fd >= 0:
-            os.close(fd)
 
 
 def most(world: World, limits: dict[str, float], cpu_left: float) -> Most:
@@ -136,10 +120,15 @@ def _possible(wanted: dict[int, int]) -> Most:
     """These limits, hard and soft; never more than was allowed before."""
     found: Most = []
     for kind, value in wanted.items():
-        hard = resource.getrlimit(kind)[1]
+        hard = _hard(kind)
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         found.append((kind, (allowed, allowed)))
     return found
+
+
+@functools.cache
+def _hard(kind: int) -> int:
+    return resource.getrlimit(kind)[1]
 
 
 def _processes_of_user() -> int:

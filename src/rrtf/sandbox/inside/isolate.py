@@ -181,7 +181,7 @@ def _last_checks(world: World) -> None:
     if not os.path.isdir("/proc/self/task"):
         world.missing.append("memory limit over several processes (no /proc)")
     if os.getpid() == 1 and world.own_pids:
-        world.program_pids = world.note("pid namespace for each program", attempt(new_pid_namespace))
+        world.program_pids = world.note("pid namespace for each program", attempt(lambda: new_pid_namespace(own_pid_namespace())))
     else:
         world.own_pids = False
     if sys.platform == "linux":
@@ -210,13 +210,14 @@ def _last_checks(world: World) -> None:
     world.granted += ["limits on processor time, wall time, memory, processes, file size and output", "own session", "empty environment"]
 
 
-def new_pid_namespace() -> None:
-    """The next child of this process begins a pid namespace. Entering our own first lets a process do this more than once."""
-    fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        kernel.setns(fd, kernel.NEWPID)
-    finally:
-        os.close(fd)
+def own_pid_namespace() -> int:
+    """A descriptor of the pid namespace of this process. Raises OSError."""
+    return os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def new_pid_namespace(own: int) -> None:
+    """The next child of this process begins a pid namespace. Entering our own (`own_pid_namespace`) first lets a process do this more than once."""
+    kernel.setns(own, kernel.NEWPID)
     kernel.unshare(kernel.NEWPID)
 
 

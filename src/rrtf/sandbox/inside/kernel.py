@@ -22,6 +22,7 @@ _MOUNT_SETATTR = 442
 _LANDLOCK = 444
 """The first of its three calls; they have the same numbers on every processor."""
 _AT_RECURSIVE = 0x8000
+_PROT_READ, _PROT_WRITE, _PROT_EXEC, _MADV_POPULATE_READ = 1, 2, 4, 22
 
 _NUMBERS = {"x86_64": {"capset": 126, "pivot_root": 155}, "aarch64": {"capset": 91, "pivot_root": 41}}
 
@@ -50,12 +51,12 @@ def _number(name: str) -> int:
 
 def unshare(flags: int) -> None:
     """Leave the named namespaces for new ones."""
-    _check(_library("unshare").unshare(ctypes.c_int(flags)), "unshare")
+    _check(_library("unshare").unshare(flags), "unshare")
 
 
 def setns(fd: int, kind: int) -> None:
     """Enter (for pid namespaces: let children enter) the namespace behind `fd`."""
-    _check(_library("setns").setns(ctypes.c_int(fd), ctypes.c_int(kind)), "setns")
+    _check(_library("setns").setns(fd, kind), "setns")
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
@@ -128,6 +129,32 @@ def make_dumpable() -> None:
     """Let this process open its own files in /proc, and others of its user with no fewer capabilities too. Prepared as `drop_capabilities` is."""
     if _process_control is None or _process_control(*_DUMPABLE) < 0:
         _check(-1, "prctl")
+
+
+def share_code() -> None:
+    """Let forks of this process begin with the interpreter's code mapped, where the system allows it.
+
+    A fork copies the page table of a mapping only when it holds a page that was written; else every process has to look up again, one fault after the other,
+    each page of code it runs. So a byte in each mapping of the interpreter's code and constants is written, as it is.
+    """
+    if _libc is None:
+        return
+    inside = ctypes.cast(ctypes.pythonapi.Py_GetVersion, ctypes.c_void_p).value or 0
+    try:
+        with open("/proc/self/maps") as file:
+            mappings = [line.split(maxsplit=5) for line in file]
+    except OSError:
+        return
+    places = [([int(end, 16) for end in fields[0].split("-")], fields[1], fields[5:]) for fields in mappings]
+    names = [name for (start, end), _, name in places if start <= inside < end]
+    for (start, end), rights, name in places:
+        if name in names and rights in ("r-xp", "r--p"):
+            before = _PROT_READ | (_PROT_EXEC if "x" in rights else 0)
+            address, size = ctypes.c_void_p(start), ctypes.c_size_t(end - start)
+            if _libc.mprotect(address, size, before | _PROT_WRITE) == 0:
+                ctypes.memset(start, ctypes.c_ubyte.from_address(start).value, 1)
+                _libc.mprotect(address, size, before)
+                _libc.madvise(address, size, _MADV_POPULATE_READ)
 
 
 def landlock_create_ruleset(attributes: object, size: int, flags: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from dataclasses import dataclass, field
 
 from . import runner, tasks
@@ -18,6 +19,9 @@ returns, so what goes beyond is a result of the program's: the test is wrong."""
 _TOO_MUCH = f"the results together take more than {MAX_TOTAL >> 20} MB"
 _AROUND = 8192
 """Bytes of reports around the value of one test, at most."""
+_LONGEST_ESCAPE = 12
+"""Bytes that JSON takes for one character, at most."""
+_AROUND_REPLY = 100
 _STATUSES = frozenset({"wrong", "raised", "memory"})
 
 Reply = dict[str, str]
@@ -41,9 +45,19 @@ class Run:
     stderr: bytearray = field(default_factory=bytearray)
     cpu: float = 0.0
     waited: float = 0.0
-    """Seconds it was ready to run but got no processor."""
+    """Seconds its first process was ready to run but got no processor: time the machine took, not the program."""
+    at: float = 0.0
+    """When this was last measured, by the monotonic clock."""
     peak_mb: float = 0.0
     status: int = 0
+
+    def measured(self, cpu: float, waited: float | None) -> None:
+        """Processor seconds until now, and how long it waited for one; None where that is not known: then what it did not compute since the last time counts
+        as waiting, which is short.
+        """
+        now = time.monotonic()
+        self.waited = self.waited + max(0.0, now - self.at - (cpu - self.cpu)) if waited is None else waited
+        self.cpu, self.at = cpu, now
 
 
 @dataclass(slots=True)
@@ -52,14 +66,22 @@ class Collected:
 
     replies: list[Reply] = field(default_factory=list[Reply])
     size: int = 0
+    """Bytes, at most."""
+    exact: bool = False
 
     def add(self, replies: list[Reply]) -> None:
         """Take these, or for what does not fit any more a short one that says so."""
         for reply in replies:
-            size = len(json.dumps(reply))
+            size = self._size(reply)
+            if self.size + size > MAX_TOTAL and not self.exact:  # seldom: until then a cheap bound does
+                self.exact = True
+                self.size, size = sum(map(self._size, self.replies)), self._size(reply)
             fits = self.size + size <= MAX_TOTAL
             self.replies.append(reply if fits else {"status": "wrong", "error": _TOO_MUCH})
             self.size += size if fits else 0
+
+    def _size(self, reply: Reply) -> int:
+        return len(json.dumps(reply)) if self.exact else _LONGEST_ESCAPE * sum(map(len, reply.values())) + _AROUND_REPLY
 
 
 class Reports:
@@ -79,17 +101,17 @@ class Reports:
                 run.ended_by, run.detail = "wrong", _TOO_MUCH
             return
         self.buffer += data
-        size = runner.HEADER.size
-        while len(self.buffer) >= size and not run.forged:
-            kind, test, length = runner.HEADER.unpack_from(self.buffer)
+        size, place, end = runner.HEADER.size, 0, len(self.buffer)
+        while end - place >= size and not run.forged:
+            kind, test, length = runner.HEADER.unpack_from(self.buffer, place)
             if length > runner.MAX_VALUE + _AROUND:
                 run.forged = "it reported a value of impossible size"
                 return
-            if len(self.buffer) < size + length:
-                return
-            payload = bytes(self.buffer[size : size + length])
-            del self.buffer[: size + length]
-            self._frame(kind, test, payload, run)
+            if end - place < size + length:
+                break
+            place += size + length
+            self._frame(kind, test, bytes(self.buffer[place - length : place]), run)
+        del self.buffer[:place]
 
     def _frame(self, kind: bytes, test: int, payload: bytes, run: Run) -> None:
         text = payload.decode("utf-8", "replace")

@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 import traceback
+import types
 from typing import cast
 
 from . import isolate, kernel, runner, supervise
@@ -22,6 +23,7 @@ from .directories import Directory
 from .zygote import start
 
 _LENGTH = struct.Struct("=I")
+_PART = 1 << 16
 _WARM = (
     "abc", "bisect", "collections", "collections.abc", "copy", "dataclasses", "datetime", "enum", "functools", "heapq", "io", "itertools", "json", "math",
     "operator", "random", "re", "string", "time", "typing",
@@ -41,6 +43,7 @@ def main(fd: int, options: str) -> None:
         signal.signal(number, signal.SIG_DFL)
     try:
         _warm_up()
+        kernel.share_code()
         world = isolate.enter(namespaces=bool(settings["namespaces"]), packages=cast("list[str]", settings["packages"]))
         if sys.platform == "linux":
             kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
@@ -66,8 +69,10 @@ def main(fd: int, options: str) -> None:
 def _warm_up() -> None:
     """Load what programs often import. Their `random` begins in the same state every time: a verdict should not depend on luck."""
     register, os.register_at_fork = os.register_at_fork, _not_registered
+    sys.modules["_uuid"] = cast("types.ModuleType", None)  # two shared libraries for one function of `uuid`: every fork would pay for them
     for name in _WARM:
         importlib.import_module(name)
+    del sys.modules["_uuid"]
     os.register_at_fork = register
     sys.modules["random"].seed(0)
     for add_builtins in (site.setquit, site.setcopyright, site.sethelper):  # `exit` and the like: without -S the interpreter starts with them
@@ -102,20 +107,11 @@ def _send(outside: socket.socket, data: dict[str, object]) -> None:
 
 
 def _receive(outside: socket.socket) -> dict[str, object] | None:
-    header = _exactly(outside, _LENGTH.size)
-    body = _exactly(outside, _LENGTH.unpack(header)[0]) if header else None
-    return cast("dict[str, object]", json.loads(body)) if body else None
-
-
-def _exactly(outside: socket.socket, size: int) -> bytes | None:
-    parts: list[bytes] = []
-    while size:
-        part = outside.recv(min(size, 1 << 20))
-        if not part:
-            return None
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+    """The next request; None when there will be none. One comes at a time, so what has come belongs to it."""
+    data = bytearray(part := outside.recv(_PART))
+    while part and (len(data) < _LENGTH.size or len(data) < _LENGTH.size + _LENGTH.unpack_from(data)[0]):
+        data += (part := outside.recv(_PART))
+    return cast("dict[str, object]", json.loads(data[_LENGTH.size :].decode())) if part else None
 
 
 def leave() -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from . import isolate, runner, tasks
+from . import confine, isolate, runner, tasks
 from .directories import Directory
 from .reports import MAX_TOTAL, Collected, Reports, Run, end_of, replies_of
 from .world import World
@@ -33,6 +33,7 @@ _ROOMY = 2 << 30
 """Bytes of address space from which on the tables that map it are measured too: a program can make them large without touching any memory of its own."""
 _LONGEST_WAIT = 8.0
 """How many times its wall limit a program may take when the machine keeps it waiting for a processor. The other side waits as long (`rrtf.sandbox.worker`)."""
+_PART = 1 << 16
 _MAX_KEYS = 3000
 """One-time keys that surely fit into a pipe at once."""
 
@@ -176,17 +177,17 @@ class Supervisor:
 
     def _run(self, task: tasks.Task, tmp: str, limits: dict[str, float], cpu_left: float, wall_left: float, room: int) -> Run:
         pipes, keys = self._start(task, tmp, limits, cpu_left)
-        run, reports = Run(), Reports(task, keys, room)
+        run, reports = Run(at=time.monotonic()), Reports(task, keys, room)
         try:
             ended = None
             try:
                 ended = self._watch(pipes, reports, limits, cpu_left, wall_left, run)
             finally:
                 ended = ended or self.zygote.end()
-            run.status, run.peak_mb, run.waited = ended.status, max(run.peak_mb, ended.peak_mb), ended.waited
-            run.cpu = max(run.cpu, ended.cpu)  # the kernel's sum lacks processes that nobody waited for
+            run.status, run.peak_mb = ended.status, max(run.peak_mb, ended.peak_mb)
+            run.measured(max(run.cpu, ended.cpu), None)  # the kernel's sum lacks processes that nobody waited for
             for fd in _readable(pipes.all()):
-                while self._take(fd, pipes, reports, run, int(limits["output_kb"]) * 1024):
+                while self._take(fd, pipes, reports, run, int(limits["output_kb"]) * 1024) == _PART:
                     pass
         finally:
             pipes.close()
@@ -206,7 +207,7 @@ class Supervisor:
             keys = os.urandom(runner.KEY_BYTES * (task.stop - task.start)) if task.kind in tasks.WITH_KEYS else b""
             key = [_key_pipe(keys)] if keys else []
             theirs += key
-            self.zygote.begin(limits, cpu_left, tmp, [stdin, stdout, stderr, report, given, *key])
+            self.zygote.begin(confine.most(self.world, limits, cpu_left), tmp, [stdin, stdout, stderr, report, given, *key])
         except (OSError, Refused) as error:
             _close(ours)
             raise Failure(f"no process for the program: {error}") from error
@@ -233,9 +234,9 @@ class Supervisor:
             if self.outside in ready:
                 raise OutsideGone
             if self.zygote.orders.fileno() in ready:
-                return cast("Ended", self.zygote.said())
+                return self.zygote.said()
             for fd in pipes.all():
-                if fd in ready and not self._take(fd, pipes, reports, run, keep):
+                if fd in ready and self._take(fd, pipes, reports, run, keep) == 0:
                     poll.unregister(fd)
             if reports.done and finished == float("inf"):
                 finished = time.monotonic()
@@ -243,43 +244,40 @@ class Supervisor:
             if now - finished > _EXIT_GRACE:
                 return None
             if now >= next_tick:
-                if not pid:
-                    found = self.zygote.program()
-                    if isinstance(found, Ended):
-                        return found
-                    pid = found
+                if next_tick == begun + _TICK_MS / 1000:
                     for fd in pipes.all():
                         poll.register(fd, select.POLLIN)
                         self._take(fd, pipes, reports, run, keep)  # what came before a limit was passed counts
                 next_tick = now + _TICK_MS / 1000
-                if self._over_limit(pid, limits, cpu_left, wall_left - (now - begun), run):
+                pid = pid or self.zygote.program()  # none: it is about to begin, or to be said to have ended
+                if pid and self._over_limit(pid, limits, cpu_left, wall_left - (now - begun), run):
                     return None
         return None
 
     def _over_limit(self, pid: int, limits: dict[str, float], cpu_left: float, wall_left: float, run: Run) -> bool:
         cpu, resident = self._measure(pid)
-        run.cpu = max(run.cpu, cpu)
+        run.measured(max(run.cpu, cpu), isolate.waited(pid))
         if cpu > cpu_left:
             run.ended_by, run.detail = "timeout", f"more than {limits['cpu_seconds']:g} s of processor time"
-        elif wall_left + min(isolate.waited(pid), (_LONGEST_WAIT - 1) * limits["wall_seconds"]) < 0:
+        elif wall_left + min(run.waited, (_LONGEST_WAIT - 1) * limits["wall_seconds"]) < 0:
             run.ended_by, run.detail = "timeout", f"more than {limits['wall_seconds']:g} s of wall time"
         elif resident > limits["memory_mb"]:
             run.ended_by, run.detail, run.peak_mb = "memory", f"more than {limits['memory_mb']:g} MB of memory", resident
         return bool(run.ended_by)
 
-    def _take(self, fd: int, pipes: _Pipes, reports: Reports, run: Run, keep: int) -> bool:
-        """Read what is there; False when that was nothing, or at the end of the stream."""
+    def _take(self, fd: int, pipes: _Pipes, reports: Reports, run: Run, keep: int) -> int:
+        """Read what is there, at most `_PART` bytes; how many were, 0 only at the end of the stream."""
         try:
-            data = os.read(fd, 1 << 16)
+            data = os.read(fd, _PART)
         except BlockingIOError:
-            return False
+            return -1
         if fd == pipes.report:
             if not run.ended_by:  # what it still said between passing a limit and its end does not undo that
                 reports.feed(data, run)
         else:
             kept = run.stdout if fd == pipes.stdout else run.stderr
             kept += data[: max(0, keep - len(kept))]
-        return bool(data)
+        return len(data)
 
     def _measure(self, pid: int) -> tuple[float, float]:
         """(processor seconds, resident MB) of everything the program is made of now."""

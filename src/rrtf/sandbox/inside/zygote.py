@@ -7,6 +7,7 @@ program is done here once, before the first: what a fork inherits costs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import marshal
 import os
@@ -14,20 +15,22 @@ import select
 import signal
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
 from . import confine, isolate, runner, tasks
 from .world import World
 
-_BEGIN, _END, _WHICH = b"B", b"E", b"W"
-_ENDED, _REFUSED, _PID = b"E", b"R", b"P"
-_RESULT = struct.Struct("=ciddd")
-_NUMBER = struct.Struct("=ci")
-_MOST = 1 << 16
-_NO_PIDFD_MS = 2
-"""How often to look whether a program has ended, where the kernel does not say."""
+_ENDED, _REFUSED = b"E", b"R"
+_RESULT = struct.Struct("=cidd")
+_PID = struct.Struct("=i")
+_NOBODY = _PID.pack(0)
+_MOST, _MOST_DESCRIPTORS = 1 << 16, socket.CMSG_SPACE(16 * 4)
+_SMALL = 480
+"""Bytes of an order that names no directory: less than what the interpreter asks the system for anew."""
+_PATIENCE_SECONDS = 0.002
+"""How long an order that met no program is left before it is given again."""
 
 
 class Refused(Exception):
@@ -44,44 +47,61 @@ class Ended:
     """Processor seconds of all."""
     peak_mb: float
     """Of the largest process."""
-    waited: float
-    """Seconds that its first process was ready to run but had no processor: time the machine took, not the program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Zygote:
-    """The zygote as its supervisor sees it. One program at a time: `begin`, then one `Ended`, by `said` when it ended by itself, or by `end`."""
+    """The zygote as its supervisor sees it. One program at a time: `begin`, then one `Ended`, by `said` when it ended by itself, or by `end`.
+
+    While a program lives the zygote sleeps until its end, and hears nothing: whatever it did would copy pages. So it is the supervisor who ends programs.
+    """
 
     pid: int
     orders: socket.socket
+    running: int
+    """A file that holds the process id of the program's first process, 0 before it begins."""
 
-    def begin(self, limits: dict[str, float], cpu_left: float, tmp: str, descriptors: Sequence[int]) -> None:
-        """Start a program, which gets these descriptors (`confine.Streams`, in its order). Raises `Refused`."""
-        self._ask(lambda: socket.send_fds(self.orders, [_BEGIN + marshal.dumps((limits, cpu_left, tmp))], descriptors))
+    def begin(self, most: confine.Most, tmp: str, descriptors: Sequence[int]) -> None:
+        """Start a program in the directory `tmp`, under these limits; it gets these descriptors (`confine.hand_over`). Raises `Refused`."""
+        try:
+            os.pwrite(self.running, _NOBODY, 0)
+            socket.send_fds(self.orders, [marshal.dumps((most, tmp))], descriptors)
+        except OSError as error:
+            raise Refused(f"the process that forks programs cannot be asked: {error}") from error
+
+    def program(self) -> int:
+        """The process id of the program's first process; 0 before it begins."""
+        return cast("int", _PID.unpack(os.pread(self.running, _PID.size, 0))[0])
 
     def end(self) -> Ended:
         """Kill the program and everything it started, and wait for that. Raises `Refused`."""
-        self._ask(lambda: self.orders.send(_END))
         refused = ""
-        while not isinstance(said := self._heard(), Ended):  # it always comes, and the next program must not meet it
-            refused = said if isinstance(said, str) else refused
-        if refused:
-            raise Refused(refused)
-        return said
+        while True:  # the end always comes, and the next program must not meet it
+            if not _readable(self.orders, 0.0):
+                self._kill()
+                if not _readable(self.orders, _PATIENCE_SECONDS):
+                    continue  # it was about to begin
+            said = self._heard()
+            if isinstance(said, Ended):
+                if refused:
+                    raise Refused(refused)
+                return said
+            refused = said
 
-    def program(self) -> int | Ended:
-        """The process id of the program's first process; or how it has ended meanwhile."""
-        self._ask(lambda: self.orders.send(_WHICH))
-        return self.said()
-
-    def said(self) -> int | Ended:
-        """The next thing it says. Raises `Refused`; then `end` is still to be called."""
+    def said(self) -> Ended:
+        """How the program ended by itself. Raises `Refused`; then `end` is still to be called."""
         heard = self._heard()
         if isinstance(heard, str):
             raise Refused(heard)
         return heard
 
-    def _heard(self) -> int | Ended | str:
+    def _kill(self) -> None:
+        """Kill the program's first process, if there is one. The zygote, which waits for that, sees to what it started."""
+        if pid := self.program():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _heard(self) -> Ended | str:
         """The next thing it says, a refusal as text. Raises `Refused` when it says nothing any more."""
         try:
             reply = self.orders.recv(_MOST)
@@ -90,28 +110,25 @@ class Zygote:
         match reply[:1]:
             case b"E":
                 return Ended(*_RESULT.unpack(reply)[1:])
-            case b"P":
-                return int(_NUMBER.unpack(reply)[1])
             case b"R":
                 return reply[1:].decode("utf-8", "replace")
             case _:
                 raise Refused("the process that forks programs has ended")
 
-    def _ask(self, question: Callable[[], object]) -> None:
-        try:
-            question()
-        except OSError as error:
-            raise Refused(f"the process that forks programs cannot be asked: {error}") from error
+
+def _readable(orders: socket.socket, seconds: float) -> bool:
+    return bool(select.select([orders], [], [], seconds)[0])
 
 
 def start(world: World, pristine: runner.Pristine, not_for_programs: Sequence[int]) -> Zygote:
     """Fork it off. `not_for_programs` are descriptors that it must not hold. Raises OSError."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    running = tasks.memory_file(_NOBODY)
     supervisor = os.getpid()
     pid = os.fork()
     if pid:
         theirs.close()
-        return Zygote(pid, ours)
+        return Zygote(pid, ours, running)
     try:
         ours.close()
         for fd in not_for_programs:
@@ -122,112 +139,61 @@ def start(world: World, pristine: runner.Pristine, not_for_programs: Sequence[in
         gc.collect()
         gc.freeze()  # so that collections in the programs do not touch, and so copy, our pages
         if os.getppid() == supervisor:
-            _serve(theirs, world, pristine)
+            _serve(theirs, running, world, pristine)
     finally:
         os._exit(0)
 
 
-def _serve(orders: socket.socket, world: World, pristine: runner.Pristine) -> None:
-    poll = select.poll()
-    poll.register(orders, select.POLLIN)
+def _serve(orders: socket.socket, running: int, world: World, pristine: runner.Pristine) -> None:
+    """From the first program on every page that is touched here is copied, for each program again: so as little as possible happens."""
+    own_pids = isolate.own_pid_namespace() if world.program_pids else -1
+    ends = [end for end in (orders.fileno(), running, own_pids) if end >= 0]
+    size = _SMALL if world.private_tmp else _MOST
+    handed = None
     while True:
-        order, descriptors, _, _ = socket.recv_fds(orders, _MOST, 16)
+        order, ancillary, _, _ = orders.recvmsg(size, _MOST_DESCRIPTORS)
         if not order:
             return
-        if order[:1] != _BEGIN:
-            continue  # it came after the program had ended, and said so
-        handed = confine.hand_over(confine.Streams(*descriptors))
+        data = ancillary[0][2]
+        handed = confine.hand_over(struct.unpack(f"={len(data) // 4}i", data), handed)
         try:
-            program = _fork(world, pristine, handed, order[1:], orders)
+            if world.program_pids:
+                isolate.new_pid_namespace(own_pids)
+                if not world.seccomp:
+                    isolate.new_ipc_namespace()
+            program = os.fork()
         except OSError as error:
-            confine.take_back(handed)
             orders.send(_REFUSED + f"no process for the program: {error}".encode())
-            orders.send(_RESULT.pack(_ENDED, 0, 0.0, 0.0, 0.0))
+            orders.send(_RESULT.pack(_ENDED, 0, 0.0, 0.0))
             continue
-        # While the program lives as little as possible happens here: every page that either of us touches is copied.
-        try:
-            still_asked = _wait(program, orders, poll)
-        finally:
-            ended = _reap(program, world)
-        confine.take_back(handed)
-        if not still_asked:
-            return
-        orders.send(ended)
+        if program == 0:
+            _become_program(world, pristine, handed, order, orders, ends)
+        os.pwrite(running, _PID.pack(program), 0)
+        orders.send(_end_of(program, world))
 
 
-def _fork(world: World, pristine: runner.Pristine, handed: confine.Handed, order: bytes, orders: socket.socket) -> int:
-    limits, cpu_left, tmp = cast("tuple[dict[str, float], float, str]", marshal.loads(order))  # noqa: S302 - written by our own supervisor
-    most = confine.most(world, limits, cpu_left)
-    os.chdir(tmp)
-    if world.program_pids:
-        isolate.new_pid_namespace()
-        if not world.seccomp:
-            isolate.new_ipc_namespace()
-    program = os.fork()
-    if program == 0:
-        _become_program(world, pristine, handed, most, tmp, orders)
-    return program
-
-
-def _wait(program: int, orders: socket.socket, poll: select.poll) -> bool:
-    """Wait until the program ends, or is to be ended; False when nobody is left who asks. `poll` watches the orders."""
-    exit_fd = exit_descriptor(program)
-    if exit_fd >= 0:
-        poll.register(exit_fd, select.POLLIN)
-    try:
-        while True:
-            ready = [fd for fd, _ in poll.poll(None if exit_fd >= 0 else _NO_PIDFD_MS)]
-            if exit_fd in ready:
-                return True
-            if ready:
-                order = orders.recv(_MOST)
-                if order != _WHICH:
-                    return bool(order)
-                orders.send(_NUMBER.pack(_PID, program))
-            elif exit_fd < 0 and os.waitid(os.P_PID, program, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                return True
-    finally:
-        if exit_fd >= 0:
-            poll.unregister(exit_fd)
-            os.close(exit_fd)
-
-
-def exit_descriptor(pid: int) -> int:
-    """A descriptor that becomes readable when the process ends; -1 where the kernel, or a filter around all of us, does not give one."""
-    try:
-        return os.pidfd_open(pid)
-    except (OSError, AttributeError):
-        return -1
-
-
-def _reap(program: int, world: World) -> bytes:
-    """Kill and reap the program and all it started. Only what belongs to this worker can be hit."""
-    status, cpu, peak, waited = 0, 0.0, 0.0, isolate.waited(program)
-    reaped: set[int] = set()
-    while True:
-        # The end of the first process of a pid namespace is the end of everything in it.
-        others = set[int]() if world.own_pids else isolate.descendants(os.getpid())
-        everything = {-1} if world.own_pids and not world.program_pids else set[int]()  # all in the namespace but its first process, the supervisor, and us
-        for member in ({program, *others} - reaped) | everything:
-            try:
+def _end_of(program: int, world: World) -> bytes:
+    """Sleep until the program ends, by itself or by the supervisor's hand; reap it, kill and reap all it started. Only what is this worker's can be hit."""
+    _, status, usage = os.wait4(program, 0)
+    cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    while not world.program_pids:  # where it had a namespace of its own, its end was the end of everything in it
+        # All in the namespace but its first process, the supervisor, and us; or whatever descends from us.
+        for member in {-1} if world.own_pids else isolate.descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(member, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
         try:
-            ended, how, usage = os.wait4(-1, 0)
+            _, _, usage = os.wait4(-1, 0)
         except ChildProcessError:
-            return _RESULT.pack(_ENDED, status, cpu, peak, waited)
-        reaped.add(ended)
-        status = how if ended == program else status
-        cpu, peak = cpu + usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss / 1024)
+            break
+        cpu, peak = cpu + usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss)
+    return _RESULT.pack(_ENDED, status, cpu, peak / 1024)
 
 
-def _become_program(world: World, pristine: runner.Pristine, handed: confine.Handed, most: confine.Most, tmp: str, orders: socket.socket) -> NoReturn:
-    """From here on every page of memory that is touched is copied, which is most of what a small program costs: so as little as possible happens here.
-
-    A failure of ours is said on the channel of orders, which is closed before the program begins: on its own channel a program could claim one.
-    """
+def _become_program(world: World, pristine: runner.Pristine, handed: confine.Handed, order: bytes, orders: socket.socket, ends: Sequence[int]) -> NoReturn:
+    """A failure of ours is said on the channel of orders, which is closed before the program begins: on its own channel a program could claim one."""
     try:
+        most, tmp = cast("tuple[confine.Most, str]", marshal.loads(order))  # noqa: S302 - written by our own supervisor
+        os.chdir(tmp)
         confine.confine(world, most, tmp)
         task = tasks.read(handed.task)
         library = runner.beforehand(task) if task.files or task.kind == "pytest" else None
@@ -235,5 +201,6 @@ def _become_program(world: World, pristine: runner.Pristine, handed: confine.Han
     except BaseException as error:
         orders.send(_REFUSED + f"preparing the program failed: {type(error).__name__}: {error}".encode()[:2000])
         os._exit(70)
-    os.close(orders.fileno())
+    for end in ends:
+        os.close(end)
     runner.run(task, library, pristine, report, handed.key)
