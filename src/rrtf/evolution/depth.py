@@ -7,12 +7,11 @@ method is chosen follows from the seed alone, so the same completions give the s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rrtf.evolution import elimination
-from rrtf.evolution.lineage import Lineage
+from rrtf.evolution.lineage import Evolved, Lineage
 from rrtf.evolution.methods import METHODS, Method
 from rrtf.evolution.rewriting import request, rewritten
 from rrtf.identity import derive_seed
@@ -41,18 +40,8 @@ class DepthConfig(BaseModel):
     """The methods that are used, by name; `rrtf.evolution.methods` has their words."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rewritten:
-    """A task that a model made of another one. It has no tests yet."""
-
-    problem: Problem
-    lineage: Lineage
-    dropped: str = ""
-    """Why it is not used: rule and what was found; empty when it is."""
-
-
-def evolve(seeds: Sequence[Problem], config: DepthConfig, model: Generator, seed: int) -> Iterator[Rewritten]:
-    """Every rewriting of every seed, kept or not, round by round. Raises `EngineError` when the model does."""
+def evolve(seeds: Sequence[Problem], config: DepthConfig, model: Generator, seed: int) -> Iterator[Evolved]:
+    """Every rewriting of every seed, kept or not, round by round; they have no tests yet. Raises `EngineError` when the model does."""
     author = f"{model.model} {model.revision}".strip()
     sampling = Sampling(config.temperature, config.top_p, config.max_new_tokens)
     parents = {problem.id: problem for problem in seeds}
@@ -73,7 +62,7 @@ def evolve(seeds: Sequence[Problem], config: DepthConfig, model: Generator, seed
                 name=f"{_root_name(parent.name)}~{number}", instruction=text, prompt="", entry_point=None, tests=(), split=parent.split, topic=parent.topic
             )
             lineage = Lineage(seed=root, parent=parent.id, method=method.name, round=number, author=author)
-            yield Rewritten(problem=child, lineage=lineage, dropped=dropped)
+            yield Evolved(problem=child, lineage=lineage, dropped=dropped)
             following[root] = parent if dropped else child
         # By seed, so that the order in which completions came changes nothing.
         parents = {problem.id: problem for _, problem in sorted(following.items())}
