@@ -8,13 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrtf.evolution import agreement, authoring, elimination
+from rrtf.evolution import agreement, authoring, elimination, testing
 from rrtf.evolution.agreement import AgreementConfig, agree
 from rrtf.evolution.depth import DepthConfig, evolve
+from rrtf.evolution.lineage import Evolved, Lineage
 from rrtf.evolution.methods import METHODS
 from rrtf.evolution.rewriting import LEAKS, request, rewritten
+from rrtf.evolution.testing import TestingConfig
 from rrtf.generation.scripted import ScriptedGenerator
+from rrtf.judging import Tally, open_judge
 from rrtf.records import CallTest, Problem
+from rrtf.sandbox import ProcessConfig, SandboxRuntime
+from rrtf.sandbox.harness import JudgingFailure
 
 TASK = "Write a function that takes a list of whole numbers and returns the largest of them."
 HARDER = "Write a function that takes a list of whole numbers and returns the second largest different one, or None when there is none."
@@ -206,3 +211,83 @@ def test_an_answer_that_is_none_says_why(answer, why):
 def test_leaks_are_those_of_the_request():
     text = request(TASK, random.Random(0).choice(METHODS), 10).lower()
     assert all(leak in text for leak in LEAKS)
+
+
+# Tests for rewritten tasks, judged for real.
+
+SOLUTIONS = {
+    "right": "def second_largest(numbers):\n    found = sorted(set(numbers))\n    return found[-2] if len(found) > 1 else None\n",
+    "right too": "def second_largest(numbers):\n    rest = {n for n in numbers if n != max(numbers)}\n    return max(rest, default=None)\n",
+    "wrong": "def second_largest(numbers):\n    return sorted(numbers)[-2]\n",
+    "broken": "def second_largest(numbers) return 1\n",
+}
+CLAIMED = AUTHORED.replace("assert second_largest([5]) is None", "assert second_largest([7, 7, 6]) == 7\nassert second_largest([5]) is None")
+
+
+def _teacher(solutions, written=CLAIMED):
+    def script(prompt, index):
+        if "different tests" in prompt.text:
+            return written
+        return f"```python\n{SOLUTIONS[solutions[index % len(solutions)]]}```"
+
+    return ScriptedGenerator(script, model="scripted")
+
+
+def _evolved(text=HARDER, dropped=""):
+    lineage = Lineage(seed="s", parent="s", method="rarer", round=1, author="scripted")
+    return Evolved(problem=task(text), lineage=lineage, dropped=dropped)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    with open_judge(ProcessConfig(), SandboxRuntime(workers=1, cache="none"), Tally()) as opened:
+        yield opened
+
+
+def test_what_solutions_agree_on_is_kept(judge):
+    ticks = []
+    (found,) = testing.tested([_evolved()], TestingConfig(), _teacher(["right", "right too", "wrong", "right", "broken", "right too"]), judge, 0, ticks.append)
+    assert isinstance(found, Evolved)
+    assert found.dropped == ""
+    expected = {test.args: test.expected for test in found.problem.tests if isinstance(test, CallTest)}
+    assert expected["[[1,2,3]]"] == "2"
+    assert "[[7,7,6]]" not in expected, "the wrong claim is outvoted"
+    assert (found.problem.reference or "").endswith((SOLUTIONS["right"], SOLUTIONS["right too"]))
+    assert found.evidence is not None
+    assert found.evidence.agreeing == 2
+    assert len(found.evidence.shares) == found.evidence.tests == 4
+    assert sum(ticks) == 1
+
+
+@pytest.mark.parametrize(
+    ("solutions", "written", "why"),
+    [
+        (["wrong", "broken"], CLAIMED, "too few tests"),
+        (["right"], CLAIMED, "not solvable: 1 of 6"),
+        (["right"], "No.", "no code"),
+    ],
+)
+def test_what_they_do_not_agree_on_is_dropped(judge, solutions, written, why):
+    (found,) = testing.tested([_evolved()], TestingConfig(), _teacher(solutions, written), judge, 0, lambda count: None)
+    assert isinstance(found, Evolved)
+    assert found.dropped.startswith(why)
+
+
+def test_what_was_dropped_before_and_what_repeats_costs_nothing(judge):
+    rows = [_evolved(dropped="refusal: it says no"), _evolved(), _evolved()]
+    asked = []
+    teacher = _teacher(["right", "right too"])
+    spying = ScriptedGenerator(lambda prompt, index: asked.append(prompt.key) or teacher._script(prompt, index), model="scripted")
+    found = list(testing.tested(rows, TestingConfig(), spying, judge, 0, lambda count: None))
+    assert sorted(row.dropped.split(":")[0] for row in found if isinstance(row, Evolved)) == ["", "refusal", "repeated"]
+    assert len(asked) == 1 + TestingConfig().solutions
+
+
+def test_a_failure_of_ours_is_no_reason_to_drop():
+    def failing(items):
+        for problem, answer in items:
+            yield JudgingFailure(problem.id, answer.id, "the machine went away", 3)
+
+    (found,) = testing.tested([_evolved()], TestingConfig(), _teacher(["right"]), failing, 0, lambda count: None)
+    assert isinstance(found, tuple)
+    assert found[1] == "the machine went away"

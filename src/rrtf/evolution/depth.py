@@ -44,29 +44,22 @@ def evolve(seeds: Sequence[Problem], config: DepthConfig, model: Generator, seed
     """Every rewriting of every seed, kept or not, round by round; they have no tests yet. Raises `EngineError` when the model does."""
     author = f"{model.model} {model.revision}".strip()
     sampling = Sampling(config.temperature, config.top_p, config.max_new_tokens)
-    parents = {problem.id: problem for problem in seeds}
-    roots = {key: key for key in parents}
+    parents = {problem.id: problem for problem in seeds}  # by seed: what the next round rewrites
     for number in range(1, config.rounds + 1):
-        chosen = {key: _method(config, seed, roots[key], number) for key in parents}
+        chosen = {root: _method(config, seed, root, number) for root in parents}
         prompts = [
-            Prompt(key, request(parent.instruction, chosen[key], config.longer), (derive_seed(seed, roots[key], number),), chat=True)
-            for key, parent in parents.items()
+            Prompt(root, request(parent.instruction, chosen[root], config.longer), (derive_seed(seed, root, number),), chat=True)
+            for root, parent in parents.items()
         ]
-        following: dict[str, Problem] = {}
         for completion in model.generate(prompts, sampling):
-            parent, method = parents[completion.key], chosen[completion.key]
-            text = rewritten(completion.text)
+            root = completion.key
+            parent, method, text = parents[root], chosen[root], rewritten(completion.text)
             dropped = elimination.reason(parent.instruction, text, config.longer, completion.stop)
-            root = roots[completion.key]
-            child = Problem(
-                name=f"{_root_name(parent.name)}~{number}", instruction=text, prompt="", entry_point=None, tests=(), split=parent.split, topic=parent.topic
-            )
-            lineage = Lineage(seed=root, parent=parent.id, method=method.name, round=number, author=author)
-            yield Evolved(problem=child, lineage=lineage, dropped=dropped)
-            following[root] = parent if dropped else child
-        # By seed, so that the order in which completions came changes nothing.
-        parents = {problem.id: problem for _, problem in sorted(following.items())}
-        roots = {problem.id: root for root, problem in sorted(following.items())}
+            name = f"{_seed_name(parent.name)}~{number}"
+            child = Problem(name=name, instruction=text, prompt="", entry_point=None, tests=(), split=parent.split, topic=parent.topic)
+            yield Evolved(problem=child, lineage=Lineage(seed=root, parent=parent.id, method=method.name, round=number, author=author), dropped=dropped)
+            if not dropped:
+                parents[root] = child
 
 
 def _method(config: DepthConfig, seed: int, root: str, number: int) -> Method:
@@ -78,5 +71,5 @@ def _method(config: DepthConfig, seed: int, root: str, number: int) -> Method:
     return among[draw // 10_000 % len(among)]
 
 
-def _root_name(name: str) -> str:
+def _seed_name(name: str) -> str:
     return name.rpartition("~")[0] or name
