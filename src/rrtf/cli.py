@@ -188,6 +188,19 @@ def show(run_directory: Path, artefact: str | None, limit: int) -> None:
 
 
 @cli.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--format", "kind", required=True, type=click.Choice(("sft", "trl-dpo", "trl-kto", "grpo", "jsonl")), help="For which trainer.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to write, one JSON object per line.")
+@click.option("--prompting", type=click.Choice(("paper", "raw", "chat", "chat-prefill")), help="Prompt format; the run's own when not given.")
+def export(run_directory: Path, kind: Any, out: Path, prompting: Any) -> None:
+    """Write what a RUN learned as a file that other trainers read."""
+    from rrtf.export import export as write
+
+    for line in write(run_directory, kind, out, prompting).lines():
+        click.echo(line)
+
+
+@cli.command()
 @click.argument("what")
 @click.argument("problem", required=False)
 def explain(what: str, problem: str | None) -> None:
