@@ -65,7 +65,7 @@ def engines() -> Iterator[Callable[[str, GenerationHow], Generator]]:
                 return _scripted()
             if name not in ENDPOINTS:
                 return TransformersGenerator(checkpoint(name), name, "sha256:0", how)
-            server = stack.enter_context(loopback.serve(_answer, n="ignored" if name.endswith("without n") else "known"))
+            server = stack.enter_context(loopback.serve(_answer, n="refused" if name.endswith("without n") else "known"))
             config = OpenAIConfig(base_url=server.url, how=EndpointHow(cache="none", concurrency=how.max_rows), **ENDPOINTS[name])
             return stack.enter_context(open_generator(config, "fake", how))
 
