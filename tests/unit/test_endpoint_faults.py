@@ -263,3 +263,17 @@ def test_a_config_may_be_used_for_several_kinds_of_prompts() -> None:
         with asking(server, api="completions") as engine, pytest.raises(EngineError, match="'message' is a message"):
             list(engine.generate(both, SAMPLED))
         assert config(server, api="chat").identity()["api"] == "chat"
+
+
+def test_a_script_that_fails_is_no_fault_of_the_server() -> None:
+    def script(asked: loopback.Asked) -> str:
+        raise LookupError(asked.text)
+
+    def ask() -> None:
+        with loopback.serve(script) as server, asking(server) as engine:
+            with pytest.raises(EngineError, match="script failed"):
+                list(engine.generate(prompts(1), SAMPLED))
+            assert server.requests <= 3
+
+    with pytest.raises(LookupError, match="question 0"):
+        ask()

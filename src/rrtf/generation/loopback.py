@@ -100,6 +100,8 @@ class Loopback:
     """Every request as it came."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Event = field(default_factory=threading.Event)
+    broken: Exception | None = None
+    """What the script raised: a mistake of its author, and no fault to be tried again."""
 
 
 @contextmanager
@@ -117,6 +119,8 @@ def serve(script: Script, faults: Faults = no_faults, **settings: Any) -> Genera
         server.shutdown()
         thread.join()
         server.server_close()
+    if loopback.broken is not None:
+        raise loopback.broken
 
 
 class _Server(ThreadingHTTPServer):
@@ -148,6 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
             number = here.requests
             here.requests += 1
             here.bodies.append(body)
+        if here.broken is not None:
+            self._refuse(400, f"The script failed: {here.broken!r}", "script")
+            return
         if here.key and not hmac.compare_digest(self.headers.get("authorization", ""), f"Bearer {here.key}"):
             self._refuse(401, f"Incorrect API key provided: {self.headers.get('authorization', '')}", "invalid_api_key")
             return
@@ -245,7 +252,11 @@ def _asked(here: Loopback, body: Mapping[str, Any]) -> list[Asked]:
 def _reply(here: Loopback, body: Mapping[str, Any], asked: list[Asked]) -> dict[str, Any]:
     stop = cast("list[str]", body.get("stop") or [])
     sampling = Sampling(max_new_tokens=int(body.get(here.limit_field, 16)), stop=tuple(stop))
-    found = [limited(here.script(one), sampling) for one in asked]
+    try:
+        found = [limited(here.script(one), sampling) for one in asked]
+    except Exception as error:
+        here.broken = error
+        raise
     choices: list[dict[str, Any]] = []
     for index, (one, (text, reason, _)) in enumerate(zip(asked, found, strict=True)):
         said = {"message": {"role": "assistant", "content": text}} if one.chat else {"text": text}
