@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -57,11 +58,14 @@ def _is_nowhere(folder: Path) -> None:
 
 def test_a_teacher_behind_an_endpoint(command: Command, tmp_path: Path) -> None:
     with loopback.serve(answer, loopback.every(3, "500", "truncated"), key=KEY, model="teacher-1") as server:
-        for verb in ("curate", "sample", "execute"):
+        for verb in ("curate", "sample"):
             done = command(server, verb, "--set", 'teacher.engine.how.log="run/requests.jsonl"')
             assert not done.returncode, done.stderr
         assert sum(server.given.values()) == 12  # six problems, two answers each
         assert max(server.given.values()) == 1
+        manifest = json.loads((tmp_path / "run" / "sample.teacher" / "manifest.json").read_text())
+        assert manifest["summary"]["responses"] == 12
+        assert "none" not in manifest["summary"]["extraction"]
         asked = server.requests
     assert (tmp_path / "run" / "requests.jsonl").read_text().count('"answered"') == 6
     _is_nowhere(tmp_path)
