@@ -39,7 +39,7 @@ def prompts(count: int) -> list[Prompt]:
 
 def ask(url: str, cache: str, count: int, seeds: Literal["together", "each"] = "each") -> tuple[OpenAIGenerator, Counter[tuple[str, int]], int]:
     """The engine that asked, how often each completion came, and how many texts are not those of their prompt and seed."""
-    how = EndpointHow(cache=cache, timeout_seconds=1.0, backoff_seconds=0.02, backoff_most_seconds=0.5, attempts=30)
+    how = EndpointHow(cache=cache, timeout_seconds=8.0, backoff_seconds=0.02, backoff_most_seconds=0.5, attempts=30)
     wrong, found = 0, Counter[tuple[str, int]]()
     with open_generator(OpenAIConfig(base_url=url, seeds=seeds, how=how), "fake") as engine:
         assert isinstance(engine, OpenAIGenerator)
