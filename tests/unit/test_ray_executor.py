@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -26,6 +28,7 @@ from rrtf.errors import EngineError
 from rrtf.protocols import Lost
 
 pytest.importorskip("ray", reason=MISSING)
+ray_executor: Any = importlib.import_module("rrtf.engine.ray")  # after the line above: it needs the extra
 
 ITEMS = tuple((letter, number) for number, letter in enumerate("abcdefghijklmnop"))
 
@@ -88,6 +91,24 @@ def test_a_worker_that_dies_costs_nothing_but_time(nodes: Any, tmp_path: Path, l
     assert isinstance(lost, Lost)
     assert lost.reason.startswith("4 workers ended while they worked on it, the last: ")
     assert sum("a worker ended" in line for line in said) == 4
+
+
+def test_an_item_is_not_given_up_for_what_its_neighbours_do(nodes: Any, tmp_path: Path) -> None:
+    items = [1, -9, 2, -9, 3, -9, 4, 5, -9]
+    with opened(nodes, tmp_path) as executor:
+        found = dict(executor.map(ray_work.deadly, items))
+    assert {position: found[position] for position, item in enumerate(items) if item > 0} == {position: item for position, item in enumerate(items) if item > 0}
+    assert {position for position, result in found.items() if isinstance(result, Lost)} == {1, 3, 5, 8}
+
+
+def test_a_suspect_is_alone_with_its_worker() -> None:
+    pool = ray_executor._Pool(None, ray_executor._Shape(2, {"CPU": 1.0}), 1.0, None, print)  # type: ignore[arg-type]
+    actor = SimpleNamespace(apply=SimpleNamespace(remote=lambda item: f"result of {item}"))
+    pool._slots = [ray_executor._Slot(actor, "open") for _ in range(2)]
+    pool._backlog.extend(ray_executor._Job(number, number, suspect=number in (0, 3)) for number in range(5))
+    pool._hand_out()
+    assert [[job.item for job in slot.jobs.values()] for slot in pool._slots] == [[0], [1, 2]]
+    assert [job.item for job in pool._backlog] == [3, 4], "the next suspect waits for a worker that has nothing"
 
 
 class Losing:

@@ -238,6 +238,9 @@ class _Job:
     position: int
     item: Any
     deaths: int = 0
+    suspect: bool = False
+    """A worker had it when it died. From then on it is alone with whoever has it: a result that was still on its way
+    when the next item killed the worker is lost, too, and an item must not be given up for what its neighbour does."""
 
 
 @dataclass(eq=False, slots=True)
@@ -332,7 +335,9 @@ class _Pool:
     def _hand_out(self) -> None:
         for depth in range(_DEPTH):
             for slot in self._slots:
-                if slot.state == "open" and len(slot.jobs) == depth and self._backlog:
+                if not self._backlog or (depth and self._backlog[0].suspect):
+                    return
+                if slot.state == "open" and len(slot.jobs) == depth and not any(job.suspect for job in slot.jobs.values()):
                     job = self._backlog.popleft()
                     slot.jobs[slot.actor.apply.remote(job.item)] = job
 
@@ -391,6 +396,7 @@ class _Pool:
                 ) from error
         for number, job in enumerate(jobs):
             job.deaths += number == 0  # the one that it worked on; the others only waited
+            job.suspect = True
         self._backlog.extendleft(job for job in reversed(jobs) if job.deaths < _ATTEMPTS)
         for job in jobs:
             if job.deaths >= _ATTEMPTS:
