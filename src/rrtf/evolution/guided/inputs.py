@@ -132,7 +132,7 @@ def within(value: object, known: Sequence[object], kind: str) -> bool:
         return min(floats) <= cast("float", value) <= max(floats)
     if isinstance(value, str):
         texts = cast("list[str]", known)
-        return (bool(value) or "" in texts) and _characters([value]) <= _characters(texts) and (value in texts or _free(texts))
+        return value in texts or (bool(value) and _characters([value]) <= _characters(texts) and _free(texts) and _always(texts) <= set(value))
     if isinstance(value, list):
         items, lists = cast("list[object]", value), cast("list[list[object]]", known)
         if (
@@ -149,6 +149,11 @@ def within(value: object, known: Sequence[object], kind: str) -> bool:
 def _characters(texts: Sequence[str]) -> set[str]:
     """The kinds of characters in texts: letters and digits as such, all others by themselves."""
     return {("A" if c.isupper() else "a") if c.isalpha() else "0" if c.isdigit() else c for text in texts for c in text}
+
+
+def _always(texts: Sequence[str]) -> set[str]:
+    """Signs that every text has, such as the dashes of a date: a new one without them would not be of that form."""
+    return {c for c in set.intersection(*(set(text) for text in texts)) if not c.isalnum()} if texts else set()
 
 
 def _free(texts: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ A new form has no results: its reference has to run first (`running`). Not here:
 from __future__ import annotations
 
 import ast
+import builtins
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,7 @@ def after(form: Form, row: Row, rng: random.Random) -> Draft | None:
     known = inputs.more(form, rng)
     new = replace(
         form,
-        name=named(row.name, "of", form.name),
+        name=named(f"{row.name}_of", form.name),
         parameters=parameters,
         result=gives,
         text=_join(step, row.text.format(it=f"the resulting {kinds.noun(form.result)}" if "|" not in form.result else "the result", x=x)),
@@ -106,7 +107,7 @@ def each(form: Form, row: Row, rng: random.Random) -> Draft | None:
     article = f"For each item `{one.name}` of the list `{many}`, do the following."
     new = replace(
         form,
-        name=named(form.name, row.name, "each") if row.name != "each" else named(form.name, "for_each"),
+        name=named(row.name if row.name == "every" else f"{row.name}_by", form.name),
         parameters=(Parameter(many, f"list[{one.kind}]"), *parameters[1:]),
         result=row.gives.format(k=form.result, i=one.kind),
         text=f"{article} {step}\n\n{row.text.format(p=many, x=x)}",
@@ -153,9 +154,9 @@ def condition(form: Form, row: Row, one: Parameter, rng: random.Random) -> Draft
         extra = tuple(dict.fromkeys(item for value in seen for item in (value if isinstance(value, list) else [value]))) or (1,)
     new = replace(
         form,
-        name=named(form.name, row.name),
+        name=named("", form.name, row.name),
         parameters=parameters,
-        text=f"{row.text.format(p=one.name, x=x)} {form.text}",
+        text=f"{row.text.format(p=one.name, x=x)} From then on, `{one.name}` stands for the changed {kinds.noun(one.kind)}.\n\n{form.text}",
         body=_neat(f"{one.name} = {filled(row.expression, {'p': one.name, 'x': x})}\n{form.body}"),
     )
     return Draft(with_inputs(new, known if row.extra is None else _grown(known, extra, rng)), f"condition:{row.name}")
@@ -206,11 +207,15 @@ def _long(known: Sequence[object]) -> list[object]:
 
 def generalise(form: Form, rng: random.Random) -> Iterator[Draft]:
     """A constant becomes a parameter, where it stands once in the statement and once in the reference."""
-    constants = [node for statement in form.statements() for node in ast.walk(statement) if isinstance(node, ast.Constant)]
+    statements = form.statements()
+    constants = [node for statement in statements for node in ast.walk(statement) if isinstance(node, ast.Constant)]
+    given_out = {id(part) for statement in statements for node in ast.walk(statement) for part in _given_out(node)}
     for constant in constants:
         value = constant.value
         if type(value) not in (int, str) or sum(other.value == value for other in constants) != 1 or value in (0, 1, ""):
             continue
+        if isinstance(value, str) and id(constant) not in given_out:
+            continue  # who asks for it in a text has rules about what to ask for, which are not said
         written = [str(value)] if isinstance(value, int) else [f'"{value}"', f"'{value}'"]
         found = [match for text in written for match in re.finditer(rf"(?<![\w.\-\"'(]){re.escape(text)}(?![\w%\"')]|[.,:]\d)", form.text)]
         if len(found) != 1 or not isinstance(value, (int, str)) or (isinstance(value, str) and len(value) > 12):
@@ -229,12 +234,25 @@ def generalise(form: Form, rng: random.Random) -> Iterator[Draft]:
         given: list[object] = [value + d for d in (0, 1, 2, 3, 5, -1) if value + d > 0] if isinstance(value, int) else [value, *_texts_like(value)]
         new = replace(
             form,
-            name=named(form.name, "with", name),
+            name=named("", form.name, f"with_{name}"),
             parameters=(*form.parameters, Parameter(name, type(value).__name__)),
             text=text,
             body=ast.unparse(ast.fix_missing_locations(tree)),
         )
         yield Draft(with_inputs(new, _grown(inputs.more(form, rng), given, rng)), "generalise:constant")
+
+
+def _given_out(node: ast.AST) -> list[ast.expr]:
+    """Expressions that end up in a result as they are."""
+    match node:
+        case ast.Return(value=ast.expr() as value):
+            return [value]
+        case ast.IfExp():
+            return [node.body, node.orelse]
+        case ast.BinOp(op=ast.Add()):
+            return [node.left, node.right]
+        case _:
+            return []
 
 
 def _texts_like(value: str) -> list[str]:
@@ -260,9 +278,10 @@ def pipe(first: Form, second: Form, one: Parameter, rng: random.Random) -> Draft
     if any(kinds.noun(other.kind) == kinds.noun(mine.kind) for other in others for mine in first.parameters) or len(first.parameters) + len(others) > 4:
         return None
     inner, outer = names(first.statements()), names(second.statements())
-    whole = expression(first)
-    begun = f"{one.name} = {whole}" if whole else f"{nested(first)}{one.name} = {first.name}({', '.join(parameter.name for parameter in first.parameters)})"
-    if (given & outer) or ({first.name} & outer) or ({one.name} & inner):
+    apart = {inside for inside in inner if inside not in dir(builtins)} & {*outer, one.name, *(other.name for other in others)}
+    called = f"{nested(first)}{one.name} = {first.name}({', '.join(parameter.name for parameter in first.parameters)})"
+    begun = computing(first, one.name) if not apart or expression(first) else called
+    if given & outer or first.name in outer or (one.name in inner and not apart):
         return None
     known = second.column(one.name)
     joined: list[list[object]] = []
@@ -272,10 +291,10 @@ def pipe(first: Form, second: Form, one: Parameter, rng: random.Random) -> Draft
         if output and inputs.within(values.loads(output), known, one.kind):
             joined.extend([*arguments(text), *rest[(number + turn) % len(rest)]] for turn in range(3 if others else 1))
     new = Form(
-        name=named(second.name, "after", first.name),
+        name=named("", second.name, f"after_{named(str(), first.name)}"[:30].rpartition("_")[0] if len(first.name) > 24 else f"after_{first.name}"),
         parameters=(*first.parameters, *others),
         result=second.result,
-        text=f"{step}\n\nThen use the resulting {kinds.noun(one.kind)} as `{one.name}` in a second step. {second.text}",
+        text=f"{step}\n\nThen use the resulting {kinds.noun(one.kind)} as `{one.name}` in the next step. {second.text}",
         imports=tuple(dict.fromkeys((*first.imports, *second.imports))),
         body=_neat(f"{begun}\n{second.body}"),
         inputs=(),

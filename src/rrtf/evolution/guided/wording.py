@@ -10,11 +10,13 @@ import textwrap
 
 WIDTH = 96
 """Characters of a line of a docstring."""
-LONGEST_NAME = 48
+LONGEST_NAME = 44
+_JOINING = ("of", "for", "with", "and", "the", "to", "or", "in", "from", "by", "after", "at", "per", "than", "is", "not")
 
 _START = r"(?:(?<=^)|(?<=[.:;] )|(?<=\n\n))"
 _MAIN = (
     (rf"{_START}(?:Return|Tell) (?:True if|whether) ", "Determine whether "),
+    (rf"{_START}Return (?=an empty )", "Take "),
     (rf"{_START}Return (?=an? )", "Make "),
     (rf"{_START}Return (?=[\"'\d-]|True|False|None|it\b|them\b|nothing\b)", "Take "),
     (rf"{_START}Return ", "Determine "),
@@ -27,7 +29,6 @@ _LATER = (
     (r"\breturn (?=\S)", "take "),
     (r"\bis returned unchanged\b", "stays unchanged"),
 )
-_CONDITIONAL = re.compile(rf"{_START}Return [^.]*? (?:if|for|when|without) [^.]*\.")
 
 
 def as_step(text: str) -> str | None:
@@ -58,11 +59,11 @@ def plural(name: str) -> str:
     return f"{name}s" if len(name) > 1 else f"{name}_values"
 
 
-def named(*words: str) -> str:
-    """A function's name made of words, cut to whole words where it is long."""
-    parts = "_".join(words).split("_")
-    while len("_".join(parts)) > LONGEST_NAME:
-        parts.pop()
-    while parts[-1] in ("of", "for", "with", "and", "the", "to", "or", "in", "from", "by", "after", "at", "per", "than"):
-        parts.pop()
-    return "_".join(parts)
+def named(before: str, name: str, after: str = "") -> str:
+    """A function's name: words around another name, which loses whole words at its end where the new one would be long."""
+    middle = name.split("_")
+    while len(middle) > 1 and len("_".join((before, *middle, after)).strip("_")) > LONGEST_NAME:
+        middle.pop()
+        while len(middle) > 1 and middle[-1] in _JOINING:
+            middle.pop()
+    return "_".join((before, *middle, after)).strip("_")
