@@ -57,7 +57,7 @@ def counted(kept: list[Evolved], held_out: list[Problem]) -> list[str]:
         f"different references, syntax tree: {len(trees)}; without names, texts and annotations: {len(shapes)}",
         f"different statements by their words: {len(texts)}; nearly that of an earlier one (half of the shingles): {len(twins)}",
         f"tests: {sum(len(problem.tests) for problem in problems)}",
-        f"that share ten words or code tokens in a row with one of {len(held_out)} held-out problems: {len({one.id for one, _, _ in overlaps(problems, held_out)})}",
+        f"sharing ten words or code tokens in a row with one of {len(held_out)} held-out: {len({one.id for one, _, _ in overlaps(problems, held_out)})}",
     ]
 
 

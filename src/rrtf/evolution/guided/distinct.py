@@ -1,7 +1,7 @@
 """What was kept so far, by behaviour and by text: is a candidate something new?
 
-Problems with the same kinds of arguments are compared on a pool of inputs. Who agrees on the whole pool is compared on the tests of the other, too: only then it
-is the same. Not here: likeness of statements, which for problems made from the same templates says little.
+Problems with the same kinds of arguments are compared on a pool of inputs. Whatever agrees on the whole pool is compared on the tests of the other, too: only
+then it is the same. Not here: likeness of statements, which for problems made from the same templates says little.
 """
 
 from __future__ import annotations

@@ -253,10 +253,12 @@ def _judged(growth: _Growth, chunk: Sequence[_Candidate], number: int, box: Sand
 
 
 def _survivors(problems: dict[int, Problem], forms: Sequence[Form], config: GuidedConfig, box: Sandbox, threads: int) -> dict[int, str]:
-    """Problems whose tests miss more faulty copies than the gate allows: its rule and its copies, but many of them in one program, which is ten times as fast."""
+    """Problems whose tests miss more faulty copies than the gate allows: its rule and its copies, but many of them in one program, which is faster."""
     if config.gate.weak_tests == "off":
         return {}
-    copies = [(place, mutant) for place, problem in problems.items() for mutant in some_mutants(problem.reference or "", problem.entry_point, config.gate.mutants)]
+    copies = [
+        (place, mutant) for place, problem in problems.items() for mutant in some_mutants(problem.reference or "", problem.entry_point, config.gate.mutants)
+    ]
     tests = {place: [(test.args, test.expected or "") for test in problem.tests if isinstance(test, CallTest)] for place, problem in problems.items()}
     trials = [Trial(mutant.source, problems[place].entry_point or "", tuple(args for args, _ in tests[place])) for place, mutant in copies]
     made, alive = Counter(place for place, _ in copies), dict[int, list[str]]()

@@ -1,5 +1,5 @@
-"""New arguments made of known ones, kept to what a problem is seen to allow: its statement may promise that a list is sorted or two lists equally long, and only
-the known arguments tell.
+"""New arguments made of known ones, kept to what a problem is seen to allow: its statement may promise that a list is sorted or two lists equally long, and
+only the known arguments tell.
 
 Not here: whether a reference can do anything with them; that shows when it runs.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import cast
 
 from rrtf import values
@@ -31,14 +31,14 @@ def ordered(value: object) -> bool:
     """Whether a list is in increasing order as far as it can be compared."""
     items = cast("list[object]", value)
     try:
-        return all(a <= b for a, b in zip(items, items[1:], strict=False))  # type: ignore[operator]
+        return all(a <= b for a, b in pairwise(items))  # type: ignore[operator]
     except TypeError:
         return False
 
 
 def always_sorted(known: Sequence[object]) -> bool:
     """Whether every list among the known values is sorted, and more than by chance."""
-    long = [value for value in known if isinstance(value, list) and size(cast("object", value)) > 1]
+    long = [cast("list[object]", value) for value in known if isinstance(value, list) and size(cast("object", value)) > 1]
     return len(long) >= _ENOUGH and all(map(ordered, long))
 
 
@@ -121,7 +121,7 @@ def _value(column: Sequence[object], kind: str, rng: random.Random) -> object:
 
 
 def within(value: object, known: Sequence[object], kind: str) -> bool:
-    """Whether a value is of the sort that a parameter is seen to take: a number between the known ones, a text of the known kinds of characters, a list of such."""
+    """Whether a value is of the sort that a parameter is seen to take: a number between the known ones, a text of known characters, a list of such."""
     if kind == "int":
         numbers = cast("list[int]", known)
         return min(numbers) <= cast("int", value) <= max(numbers)
@@ -153,7 +153,7 @@ def _characters(texts: Sequence[str]) -> set[str]:
 
 def _always(texts: Sequence[str]) -> set[str]:
     """Signs that every text has, such as the dashes of a date: a new one without them would not be of that form."""
-    return {c for c in set.intersection(*(set(text) for text in texts)) if not c.isalnum()} if texts else set()
+    return {c for c in texts[0] if not c.isalnum() and all(c in text for text in texts)} if texts else set()
 
 
 def _free(texts: Sequence[str]) -> bool:

@@ -21,7 +21,7 @@ class _Modern(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.value, ast.Name) and node.value.id == "Optional":
-            return ast.BinOp(cast("ast.expr", node.slice), ast.BitOr(), ast.Constant(None))
+            return ast.BinOp(node.slice, ast.BitOr(), ast.Constant(None))
         return node
 
 

@@ -11,12 +11,13 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from rrtf import values
 from rrtf.evolution.guided import inputs, kinds
 from rrtf.evolution.guided.forms import Form, Parameter, arguments, computing, expression, fresh, names, nested, taken, with_inputs
 from rrtf.evolution.guided.tables import Extra, Row, filled, rows
-from rrtf.evolution.guided.wording import as_step, named, plural
+from rrtf.evolution.guided.wording import as_step, named, plural, short
 
 _INDENT = "    "
 
@@ -141,17 +142,14 @@ def condition(form: Form, row: Row, one: Parameter, rng: random.Random) -> Draft
     known = inputs.more(form, rng)
     place = form.parameters.index(one)
     if row.needs == "sign":
-        if re.search(r"negative|sign|below|minus|positive|at least|>=", form.text) or row.name == "cut_to" and re.search("at most|greater", form.text):
+        if re.search(r"negative|sign|below|minus|positive|at least|>=", form.text) or (row.name == "cut_to" and re.search("at most|greater", form.text)):
             return None
-        known = (
-            [*known, *([*old[:place], -abs(old[place]) - 1, *old[place + 1 :]] for old in known[:6] if isinstance(old[place], int))]
-            if row.extra is None
-            else known
-        )
+        if row.extra is None:
+            known += [[*old[:place], -abs(cast("int", old[place])) - 1, *old[place + 1 :]] for old in known[:6]]
     extra = row.extra.values if row.extra else ()
     if row.extra and not extra:
         seen = [old[place] for old in known]
-        extra = tuple(dict.fromkeys(item for value in seen for item in (value if isinstance(value, list) else [value]))) or (1,)
+        extra = tuple(dict.fromkeys(item for value in seen for item in (cast("list[object]", value) if isinstance(value, list) else [value]))) or (1,)
     new = replace(
         form,
         name=named("", form.name, row.name),
@@ -201,7 +199,7 @@ def error(form: Form, row: Row, one: Parameter, rng: random.Random) -> Draft | N
 
 def _long(known: Sequence[object]) -> list[object]:
     """A list longer than six items, of known ones."""
-    pool = [item for value in known if isinstance(value, list) for item in value]  # type: ignore[misc]
+    pool = [item for value in known for item in cast("list[object]", value)]
     return [pool[i % len(pool)] for i in range(8)] if pool else []
 
 
@@ -222,15 +220,7 @@ def generalise(form: Form, rng: random.Random) -> Iterator[Draft]:
             continue
         name = fresh(("k", "amount", "given") if isinstance(value, int) else ("mark", "sign", "given"), taken(form))
         text = f"{form.text[: found[0].start()]}`{name}`{form.text[found[0].end() :]}"
-        tree = ast.parse(form.body)
-        for node in ast.walk(tree):
-            for field, inner in ast.iter_fields(node):
-                for place, item in enumerate(inner if isinstance(inner, list) else [inner]):  # type: ignore[misc]
-                    if isinstance(item, ast.Constant) and type(item.value) is type(value) and item.value == value:
-                        changed = ast.Name(name, ast.Load())
-                        inner.__setitem__(place, changed) if isinstance(inner, list) else setattr(node, field, changed)  # type: ignore[func-returns-value]
-        if any(isinstance(node, ast.JoinedStr) and any(isinstance(part, ast.Name) for part in node.values) for node in ast.walk(tree)):
-            continue
+        tree = _Replaced(value, name).visit(ast.parse(form.body))
         given: list[object] = [value + d for d in (0, 1, 2, 3, 5, -1) if value + d > 0] if isinstance(value, int) else [value, *_texts_like(value)]
         new = replace(
             form,
@@ -240,6 +230,16 @@ def generalise(form: Form, rng: random.Random) -> Iterator[Draft]:
             body=ast.unparse(ast.fix_missing_locations(tree)),
         )
         yield Draft(with_inputs(new, _grown(inputs.more(form, rng), given, rng)), "generalise:constant")
+
+
+class _Replaced(ast.NodeTransformer):
+    """Puts a variable in the place of a constant."""
+
+    def __init__(self, value: object, name: str) -> None:
+        self.value, self.name = value, name
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        return ast.Name(self.name, ast.Load()) if type(node.value) is type(self.value) and node.value == self.value else node
 
 
 def _given_out(node: ast.AST) -> list[ast.expr]:
@@ -291,7 +291,7 @@ def pipe(first: Form, second: Form, one: Parameter, rng: random.Random) -> Draft
         if output and inputs.within(values.loads(output), known, one.kind):
             joined.extend([*arguments(text), *rest[(number + turn) % len(rest)]] for turn in range(3 if others else 1))
     new = Form(
-        name=named("", second.name, f"after_{named(str(), first.name)}"[:30].rpartition("_")[0] if len(first.name) > 24 else f"after_{first.name}"),
+        name=named("", second.name, f"after_{short(first.name)}"),
         parameters=(*first.parameters, *others),
         result=second.result,
         text=f"{step}\n\nThen use the resulting {kinds.noun(one.kind)} as `{one.name}` in the next step. {second.text}",

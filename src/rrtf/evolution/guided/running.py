@@ -1,16 +1,17 @@
 """References run in the sandbox, many in one program, each on its own inputs: how new expected values come to be.
 
-In there the references share a process. They were made of trusted problems or of users' own, and what they return is only a proposal: whatever is kept is judged
-by the gate, in a process of its own. Not here: what is made of the results (`growing`).
+In there the references share a process. What they return is only a proposal: whatever is kept is judged by the gate, in a process of its own.
+Not here: what is made of the results (`growing`).
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from rrtf import values
@@ -50,20 +51,19 @@ def run_all(trials: Sequence[Trial], sandbox: Sandbox, threads: int) -> list[lis
     """The outcomes of every trial, in order; none at all for programs that do not load or end the process."""
     groups = [trials[start : start + _BATCH] for start in range(0, len(trials), _BATCH)]
     with ThreadPoolExecutor(threads, thread_name_prefix="trial") as pool:
-        return [outcome for group in pool.map(lambda group: list(_group(group, sandbox)), groups) for outcome in group]
+        return [outcomes for group in pool.map(partial(_group, sandbox=sandbox), groups) for outcomes in group]
 
 
-def _group(group: Sequence[Trial], sandbox: Sandbox) -> Iterator[list[Outcome]]:
+def _group(group: Sequence[Trial], sandbox: Sandbox) -> list[list[Outcome]]:
     tests = tuple(CallTest(args=json.dumps([place]), expected="null") for place in range(len(group)))
     execution = sandbox.run(Program(_source(group), "run", tests, _LIMITS if len(group) > 1 else _ALONE))
     whole = len(execution.replies) == len(group) and all(reply.status == "passed" for reply in execution.replies)
     if whole:
-        yield from (_read(reply.value) for reply in execution.replies)
-    elif len(group) == 1:
-        yield []
-    else:
-        for half in (group[: len(group) // 2], group[len(group) // 2 :]):
-            yield from _group(half, sandbox)
+        return [_read(reply.value) for reply in execution.replies]
+    if len(group) == 1:
+        return [[]]
+    middle = len(group) // 2
+    return [*_group(group[:middle], sandbox), *_group(group[middle:], sandbox)]
 
 
 def _read(reply: str) -> list[Outcome]:

@@ -1,8 +1,8 @@
 """The rows of operators, read from `rrtf/data/guided.jsonl`: each is a sentence and the expression that does what it says.
 
-Families: `after` (something is done with the result), `each` (the task is done for every item of a list), `condition` (something is done with an argument first)
-and `error` (some arguments are refused). In sentences `{it}` is the result, such as `the resulting list`, `{p}` a parameter and `{x}` an additional one; in
-expressions `r`, `p` and `x` are their values, and `items` and `results` those of `each`. Every row is rendered and run by the tests.
+Families: `after` (something is done with the result), `each` (the task is done for every item of a list), `condition` (something is done with an argument
+first) and `error` (some arguments are refused). In sentences `{it}` is the result, such as `the resulting list`, `{p}` a parameter and `{x}` an additional
+one; in expressions `r`, `p` and `x` are their values, and `items` and `results` those of `each`. Every row is rendered and run by the tests.
 Not here: how rows become problems.
 """
 
@@ -59,8 +59,9 @@ class Row:
 def _row(data: Mapping[str, Any]) -> Row:
     extra = data.get("extra")
     made = None if extra is None else Extra(extra["name"], extra["kind"], tuple(extra["values"]))
-    lists = {name: tuple(data.get(name, ())) for name in ("imports", "values", "clash")}
-    return Row(**{**data, **lists, "extra": made})
+    lists: dict[str, Any] = {name: tuple(data.get(name, ())) for name in ("imports", "values", "clash")}
+    plain: dict[str, Any] = {**data, **lists, "extra": made}
+    return Row(**plain)
 
 
 @cache

@@ -23,10 +23,12 @@ def outcomes(source: str, entry_point: str, inputs: list[list[Any]], patience: f
 
 
 def inside(function: Callable[..., Any], arguments: list[Any], patience: float) -> list[Any]:
+    """What one call gives within its time."""
     return _limited(patience, called, function, copy.deepcopy(arguments)) or ["none"]
 
 
 def called(function: Callable[..., Any], arguments: list[Any]) -> list[Any]:
+    """What one call gives. A function that changes its arguments gives nothing."""
     before = copy.deepcopy(arguments)
     try:
         result = function(*arguments)

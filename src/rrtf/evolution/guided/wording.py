@@ -67,3 +67,11 @@ def named(before: str, name: str, after: str = "") -> str:
         while len(middle) > 1 and middle[-1] in _JOINING:
             middle.pop()
     return "_".join((before, *middle, after)).strip("_")
+
+
+def short(name: str) -> str:
+    """The first words of a name, without joining words at the end."""
+    words = name.split("_")
+    while len(words) > 1 and (len("_".join(words)) > 20 or words[-1] in _JOINING):
+        words.pop()
+    return "_".join(words)
