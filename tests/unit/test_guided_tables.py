@@ -250,7 +250,15 @@ def test_condition(row: Row) -> None:
 
 @pytest.mark.parametrize("row", rows("error"), ids=lambda row: row.name)
 def test_an_error_is_raised_for_what_is_refused_and_not_for_an_ordinary_value(row: Row) -> None:
-    ordinary: dict[str, Any] = {"int": 7, "str": "tea", "list": [1, 2], "list[int]": [1, 2], "list[str]": ["a", "b"], "dict": {"a": 1}, "dict[str, int]": {"a": 1}}
+    ordinary: dict[str, Any] = {
+        "int": 7,
+        "str": "tea",
+        "list": [1, 2],
+        "list[int]": [1, 2],
+        "list[str]": ["a", "b"],
+        "dict": {"a": 1},
+        "dict[str, int]": {"a": 1},
+    }
     refused = row.values or ([1, 2, 3, 4, 5, 6, 7],)
     assert all(value(row, {"p": given}) for given in refused)
     assert not value(row, {"p": ordinary[row.on]})
@@ -278,7 +286,7 @@ def test_every_sentence_is_whole(row: Row) -> None:
     if row.family in ("after", "each"):
         assert "Return " in text or "return " in text
     if row.family == "error":
-        assert text.startswith("Raise a ValueError if `words` ") or text.startswith("Raise a ValueError if any ")
+        assert text.startswith(("Raise a ValueError if `words` ", "Raise a ValueError if any "))
     ast.parse(filled(row.expression, {"p": "words", "r": "result", "x": "limit", "items": "words"}), mode="eval")
 
 

@@ -206,14 +206,16 @@ def _long(known: Sequence[object]) -> list[object]:
 def generalise(form: Form, rng: random.Random) -> Iterator[Draft]:
     """A constant becomes a parameter, where it stands once in the statement and once in the reference."""
     statements = form.statements()
-    constants = [node for statement in statements for node in ast.walk(statement) if isinstance(node, ast.Constant)]
-    given_out = {id(part) for statement in statements for node in ast.walk(statement) for part in _given_out(node)}
+    nodes = [node for statement in statements for node in ast.walk(statement)]
+    constants = [node for node in nodes if isinstance(node, ast.Constant)]
+    given_out = {id(part) for node in nodes for part in _given_out(node)}
+    one_of_many = {id(part) for node in nodes if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Eq, ast.In)) for part in ast.walk(node)}
     for constant in constants:
         value = constant.value
         if type(value) not in (int, str) or sum(other.value == value for other in constants) != 1 or value in (0, 1, ""):
             continue
-        if isinstance(value, str) and id(constant) not in given_out:
-            continue  # who asks for it in a text has rules about what to ask for, which are not said
+        if id(constant) not in given_out if isinstance(value, str) else id(constant) in one_of_many:
+            continue  # a text that is looked for has a form, and "silver for 2" one of several numbers: what else it may be is not said
         written = [str(value)] if isinstance(value, int) else [f'"{value}"', f"'{value}'"]
         found = [match for text in written for match in re.finditer(rf"(?<![\w.\-\"'(]){re.escape(text)}(?![\w%\"')]|[.,:]\d)", form.text)]
         if len(found) != 1 or not isinstance(value, (int, str)) or (isinstance(value, str) and len(value) > 12):
