@@ -81,10 +81,13 @@ def main() -> int:
     held_out = [*starter("test").problems(), *HumanEval().problems(), *(Mbpp(options.mbpp).problems() if options.mbpp else ())]
     began, spent = time.monotonic(), _spent()
     found: list[Evolved] = []
-    for one in evolve(starter("train").problems(), GuidedConfig(target=options.target), ProcessConfig(), runtime, options.seed, held_out=held_out):
-        found.append(one)
-        if len(found) % 500 == 0:
-            print(f"{len(found)} candidates, {sum(known.kept for known in found)} kept, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    try:
+        for one in evolve(starter("train").problems(), GuidedConfig(target=options.target), ProcessConfig(), runtime, options.seed, held_out=held_out):
+            found.append(one)
+            if len(found) % 500 == 0:
+                print(f"{len(found)} candidates, {sum(known.kept for known in found)} kept, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted: what follows is about the candidates so far")
     took = time.monotonic() - began
     kept = [one for one in found if one.kept]
     print(f"{len(kept)} of {len(found)} candidates kept in {took / 60:.1f} minutes ({_spent() - spent:.0f} processor seconds, sandbox included)")
