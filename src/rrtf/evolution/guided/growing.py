@@ -15,11 +15,12 @@ from rrtf import values
 from rrtf.evolution.guided import kinds
 from rrtf.evolution.guided.config import Evolved, GuidedConfig
 from rrtf.evolution.guided.distinct import Index, Member, agrees, normal_text
-from rrtf.evolution.guided.forms import Form, arguments, instruction, program, prompt, read, speakable
+from rrtf.evolution.guided.forms import Form, arguments, program, read
 from rrtf.evolution.guided.operators import Draft, condition, each, error, generalise, pipe
 from rrtf.evolution.guided.operators import after as after_result
 from rrtf.evolution.guided.running import Outcome, Trial, run_all
 from rrtf.evolution.guided.tables import rows
+from rrtf.evolution.guided.writing import written
 from rrtf.evolution.lineage import Lineage
 from rrtf.identity import derive_seed, fingerprint
 from rrtf.protocols import Sandbox
@@ -33,12 +34,12 @@ Tick = Callable[[int], object]
 _CHUNK = 512
 _LEAST = 8
 """Tests that an evolved problem has at least."""
+_TELL = 2
+"""Tests at least that an evolved problem's parent would fail."""
 _TURNS = ("after", "compose", "each", "condition", "after", "compose", "each", "error", "after", "compose", "generalise", "condition")
 """In which order families of operators take turns; who has nothing left is passed over."""
 _PAIRS = 6
 """Pairs of problems tried in a round, per problem that is wanted."""
-_SHORT = 90
-"""Characters of an example that a reader takes in at a glance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ class _Candidate:
     draft: Draft
     parent: _Known
     other: _Known | None
+
+
+def _mark(one: _Candidate) -> str:
+    """What tells apart candidates with one name."""
+    return fingerprint([one.draft.form.text, one.parent.id, one.draft.method])[:8]
 
 
 @dataclass(slots=True)
@@ -219,30 +225,23 @@ def _judged(growth: _Growth, chunk: Sequence[_Candidate], number: int, box: Sand
         own = len(forms[place].inputs)
         pooled[place] = outcomes[own:]
         forms[place], fault = _learned(forms[place], outcomes[:own], chunk[place].draft.method)
-        fault = fault or _degenerate(forms[place], chunk[place].parent.form)
+        fault = fault or _degenerate(forms[place])
         if fault:
             verdicts[place] = fault, ""
-            continue
-        problems[place] = _problem(forms[place], chunk[place], config.tests)
-        if not problems[place].prompt:
+    sound = [place for place in open_places if place not in verdicts]
+    telling = _telling(forms, chunk, sound, box, threads)
+    for place in sound:
+        problems[place] = written(forms[place], _mark(chunk[place]), chunk[place].draft.method, config.tests, telling.get(place, set()))
+        if len(telling.get(place, "two")) < _TELL:
+            verdicts[place] = "does what its parent does", ""
+        elif not problems[place].prompt:
             verdicts[place] = "not writable as a docstring", ""
     _compare(growth, forms, pooled, [place for place in open_places if place not in verdicts], verdicts, box)
-    places = {problems[place].id: place for place in open_places if place not in verdicts}
-    for problem, theirs, shared in overlaps([problems[place] for place in places.values()], growth.held_out):
-        verdicts.setdefault(places[problem.id], ("overlaps with a held-out problem", f"it shares {shared!r} with {theirs.name}"))
-    fit = [problems[place] for place in places.values() if place not in verdicts]
-    for place, survived in _survivors({places[problem.id]: problem for problem in fit}, forms, config, box, threads).items():
-        verdicts[place] = RULES["weak_tests"], survived
-    fit = [problem for problem in fit if places[problem.id] not in verdicts]
-    limits = growth.sandbox.limits.model_copy(update={"reference_factor": 0.0})  # references are quick: what ran already needs no measuring
-    sandbox = growth.sandbox.model_copy(update={"limits": limits})
-    for found in gate(fit, config.gate.model_copy(update={"weak_tests": "off"}), sandbox, growth.runtime):
-        if not found.judged:
-            verdicts[places[found.problem.id]] = "not judged", found.fitness.failures[0]
-        elif not found.keep:
-            verdicts[places[found.problem.id]] = found.grave[0].rule, found.grave[0].detail
+    open_problems = {place: problem for place, problem in problems.items() if place not in verdicts}
+    for place, verdict in _accepted(growth, open_problems, box, threads).items():
+        verdicts.setdefault(place, verdict)
     for place, one in enumerate(chunk):
-        problem = problems.get(place) or _problem(one.draft.form, one, 0)
+        problem = problems.get(place) or written(one.draft.form, _mark(one), one.draft.method, 0, set())
         reason, detail = verdicts.get(place, ("", ""))
         other = one.other.id if one.other else ""
         lineage = Lineage(seed=one.parent.seed, parent=one.parent.id, other=other, method=one.draft.method, round=number, author="program")
@@ -252,7 +251,26 @@ def _judged(growth: _Growth, chunk: Sequence[_Candidate], number: int, box: Sand
         yield Evolved(problem=problem, lineage=lineage, dropped=reason, detail=detail), known
 
 
-def _survivors(problems: dict[int, Problem], forms: Sequence[Form], config: GuidedConfig, box: Sandbox, threads: int) -> dict[int, str]:
+def _accepted(growth: _Growth, problems: dict[int, Problem], box: Sandbox, threads: int) -> dict[int, tuple[str, str]]:
+    """Why problems are not accepted: likeness to held-out ones, or the gate."""
+    config, places = growth.config, {problem.id: place for place, problem in problems.items()}
+    refused: dict[int, tuple[str, str]] = {}
+    for problem, theirs, shared in overlaps(list(problems.values()), growth.held_out):
+        refused.setdefault(places[problem.id], ("overlaps with a held-out problem", f"it shares {shared!r} with {theirs.name}"))
+    fit = {place: problem for place, problem in problems.items() if place not in refused}
+    for place, survived in _survivors(fit, config, box, threads).items():
+        refused[place] = RULES["weak_tests"], survived
+    limits = growth.sandbox.limits.model_copy(update={"reference_factor": 0.0})  # references are quick: what ran already needs no measuring
+    sandbox, rest = growth.sandbox.model_copy(update={"limits": limits}), config.gate.model_copy(update={"weak_tests": "off"})
+    for found in gate([problem for place, problem in fit.items() if place not in refused], rest, sandbox, growth.runtime):
+        if not found.judged:
+            refused[places[found.problem.id]] = "not judged", found.fitness.failures[0]
+        elif not found.keep:
+            refused[places[found.problem.id]] = found.grave[0].rule, found.grave[0].detail
+    return refused
+
+
+def _survivors(problems: dict[int, Problem], config: GuidedConfig, box: Sandbox, threads: int) -> dict[int, str]:
     """Problems whose tests miss more faulty copies than the gate allows: its rule and its copies, but many of them in one program, which is faster."""
     if config.gate.weak_tests == "off":
         return {}
@@ -304,7 +322,7 @@ def _learned(form: Form, outcomes: Sequence[Outcome], method: str) -> tuple[Form
     return learned, "" if len(pairs) >= _LEAST else "too few inputs are allowed"
 
 
-def _degenerate(form: Form, parent: Form) -> str:
+def _degenerate(form: Form) -> str:
     """Why a form is not worth asking; empty when it is."""
     results = [value for value in form.outputs if value]
     counts = Counter(results)
@@ -318,46 +336,22 @@ def _degenerate(form: Form, parent: Form) -> str:
         for place in range(len(form.parameters))
     ):
         return "returns an argument"
-    before = dict(zip(parent.inputs, parent.outputs, strict=True))
-    short = [(values.dumps(row[: len(parent.parameters)]), value) for row, value in zip(rows_known, form.outputs, strict=True)]
-    same = [before[text] == value for text, value in short if text in before]
-    return "does what its parent does" if len(same) >= 3 and all(same) else ""
+    return ""
 
 
-def _problem(form: Form, one: _Candidate, most: int) -> Problem:
-    """The problem as a record: with at most so many tests; with an empty prompt where the statement cannot be a docstring."""
-    chosen = _chosen(form, most) if most else []
-    examples = [pair for pair in chosen if pair[1] and len(pair[0]) + len(pair[1]) <= _SHORT] or [pair for pair in chosen if pair[1]][:1]
-    asked = instruction(form, _telling(examples))
-    tests = tuple(CallTest(args=text, expected=value) if value else CallTest(args=text, raises="ValueError") for text, value in chosen)
-    mark = fingerprint([form.text, one.parent.id, one.draft.method])[:8]
-    return Problem(
-        name=f"guided/{form.name}-{mark}",
-        instruction=asked,
-        prompt=prompt(form, asked) if speakable(form, asked) else "",
-        entry_point=form.name,
-        tests=tests,
-        reference=program(form, asked) if speakable(form, asked) else program(form),
-        topic=one.draft.method.partition(":")[0],
-    )
-
-
-def _telling(examples: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Two or three examples with different results, none of them about nothing where others are to be had."""
-    first = sorted(examples, key=lambda pair: "[]" in pair[0] or '""' in pair[0])
-    found: list[tuple[str, str]] = []
-    for pair in first:
-        if pair[1] not in [value for _, value in found]:
-            found.append(pair)
-    return found[:3] if len(found) > 1 else list(first[:2])
-
-
-def _chosen(form: Form, most: int) -> list[tuple[str, str]]:
-    """The tests: first one input for each result, then others, with at most a third of errors, in the order of the inputs."""
-    pairs = list(zip(form.inputs, form.outputs, strict=True))
-    errors = [pair for pair in pairs if not pair[1]][: max(1, most // 4)]
-    seen: set[str] = set()
-    new = [pair for pair in pairs if pair[1] and not (pair[1] in seen or seen.add(pair[1]))]
-    rest = [pair for pair in pairs if pair[1] and pair not in new]
-    chosen = [*errors, *[*new, *rest][: most - len(errors)]]
-    return sorted(chosen, key=pairs.index)
+def _telling(forms: Sequence[Form], chunk: Sequence[_Candidate], places: Sequence[int], box: Sandbox, threads: int) -> dict[int, set[str]]:
+    """Inputs on which candidates differ from their parents, for those that take the arguments of their parents first."""
+    asked: list[int] = []
+    trials: list[Trial] = []
+    for place in places:
+        parent, form = chunk[place].parent.form, forms[place]
+        count = len(parent.parameters)
+        if form.result == parent.result and form.parameters[:count] == parent.parameters:
+            asked.append(place)
+            trials.append(Trial(program(parent), parent.name, tuple(values.dumps(arguments(text)[:count]) for text in form.inputs)))
+    found: dict[int, set[str]] = {}
+    for place, outcomes in zip(asked, run_all(trials, box, threads), strict=True):
+        form = forms[place]
+        pairs = zip(form.inputs, form.outputs, outcomes or [Outcome()] * len(form.inputs), strict=True)
+        found[place] = {text for text, value, outcome in pairs if value != outcome.value}
+    return found

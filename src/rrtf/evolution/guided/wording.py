@@ -18,7 +18,7 @@ _MAIN = (
     (rf"{_START}(?:Return|Tell) (?:True if|whether) ", "Determine whether "),
     (rf"{_START}Return (?=an empty )", "Take "),
     (rf"{_START}Return (?=an? )", "Make "),
-    (rf"{_START}Return (?=[\"'\d-]|True|False|None|it\b|them\b|nothing\b)", "Take "),
+    (rf"{_START}Return (?=[`\"'\d-]|True|False|None|it\b|them\b|nothing\b)", "Take "),
     (rf"{_START}Return ", "Determine "),
 )
 """How the first sentence that returns something says that it is a step; the first that fits."""
@@ -50,7 +50,7 @@ def wrapped(paragraph: str) -> str:
 
 def plural(name: str) -> str:
     """A name for a list of what the name stands for."""
-    if name.endswith("s") or "_" in name:
+    if name.endswith(("s", "ed", "ing")) or "_" in name:
         return f"all_{name}"
     if re.search(r"[^aeiou]y$", name):
         return f"{name[:-1]}ies"
