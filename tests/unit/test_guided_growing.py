@@ -62,6 +62,16 @@ def test_what_is_kept_passes_the_whole_gate(corpus: list[Evolved]) -> None:
     assert [item.grave for item in found] == [()] * 6
 
 
+def test_parents_fail_the_tests_of_their_children(corpus: list[Evolved]) -> None:
+    known = {problem.id: problem for problem in [*FEW, *(one.problem for one in corpus)]}
+    with open_sandbox(BOX, RUNTIME) as box:
+        for one in corpus:
+            if one.kept:
+                parent = known[one.lineage.parent]
+                code = f"{parent.reference}\n\n{one.problem.entry_point} = lambda *given: {parent.entry_point}(*given[:{len(_kinds(parent))}])\n"
+                assert judge(one.problem, code, box).outcome is not Class.PASSED, one.problem.name
+
+
 def test_lineage_leads_back_to_a_seed(corpus: list[Evolved]) -> None:
     ids = {problem.id for problem in FEW}
     made = {one.problem.id: one.lineage for one in corpus if one.kept}

@@ -353,5 +353,5 @@ def _telling(forms: Sequence[Form], chunk: Sequence[_Candidate], places: Sequenc
     for place, outcomes in zip(asked, run_all(trials, box, threads), strict=True):
         form = forms[place]
         pairs = zip(form.inputs, form.outputs, outcomes or [Outcome()] * len(form.inputs), strict=True)
-        found[place] = {text for text, value, outcome in pairs if value != outcome.value}
+        found[place] = {text for text, value, outcome in pairs if value != outcome.value or (not value and outcome.error != "ValueError")}
     return found

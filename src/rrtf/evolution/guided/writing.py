@@ -12,7 +12,7 @@ _SHORT = 90
 
 
 def written(form: Form, mark: str, method: str, most: int, telling: set[str]) -> Problem:
-    """The problem as a record, with at most so many tests, some of them among the telling inputs. The prompt is empty where the statement cannot be a docstring."""
+    """The problem as a record, with at most so many tests, some on telling inputs. The prompt is empty where the statement cannot be a docstring."""
     chosen = _chosen(form, most, telling) if most else []
     examples = [pair for pair in chosen if pair[1] and len(pair[0]) + len(pair[1]) <= _SHORT] or [pair for pair in chosen if pair[1]][:1]
     asked = instruction(form, _shown(examples))
