@@ -258,6 +258,9 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
     recipe = recipe.model_copy(update={"student": _model_anchored(recipe.student, folder)})
     if isinstance(recipe.teacher, ModelTeacher):
         recipe = recipe.model_copy(update={"teacher": _model_anchored(recipe.teacher, folder)})
+    overlap = recipe.problems.overlap
+    kept_from = overlap.model_copy(update={"benchmarks": tuple(_benchmark(name, folder) for name in overlap.benchmarks)})
+    recipe = recipe.model_copy(update={"problems": recipe.problems.model_copy(update={"overlap": kept_from})})
     benchmarks = tuple(_benchmark(name, folder) for name in recipe.evaluate.benchmarks)
     return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks})})
 

@@ -1,15 +1,16 @@
 """Which programs do what another problem asks: likeness found by running, which no rewording can hide.
 
-A program *does* another problem when one of its functions, under the name that problem asks for, passes that problem's tests. All pairs are many, so it goes in steps, each
-for what the one before left over:
+A program *does* another problem when one of its functions, under the name that problem asks for, passes that problem's tests. All pairs are many, so it goes
+in steps, each for what the one before left over:
 
 1. Only functions are tried that take as many arguments as the tests give; the entry point, and up to `OTHERS` other functions and methods of the program.
-2. The entry point only where its own tests call it with the same kinds of arguments (numbers, texts, sequences of these, mappings, sets), as far as they show any.
+2. The entry point only where its own tests call it with the same kinds of arguments (numbers, texts, sequences of these, mappings, sets), as far as they show
+any.
 3. A probe: one program that holds many functions and calls them all on a few tests of many problems.
 4. Whoever survived is judged on all tests, like any answer, and the verdict is kept like any other (`rrtf.judging`).
 
-The probe runs in the sandbox too, but in there the programs share a process: a hostile one could hide the likeness of others, and nothing worse. A function that takes more
-than `PATIENCE` processor seconds on a foreign call counts as not doing the problem.
+The probe runs in the sandbox too, but in there the programs share a process: a hostile one could hide the likeness of others, and nothing worse. A function
+that takes more than `PATIENCE` processor seconds on a foreign call counts as not doing the problem.
 
 Few and weak tests make chance likenesses: three asserts about lists may be passed by a function about texts. They count all the same, for from outside
 nobody can tell chance from borrowing. Not here: likeness on paper (`rrtf.overlap.words`, `rrtf.overlap.trees`).

@@ -3,17 +3,19 @@
 A problem *repeats* an earlier one when
 
 - the Jaccard similarity of the three-word shingles of their statements is at least `NEAR`, and their references, where both have one, are mostly the same
-  program (`SAME` of their fingerprints): "the greatest" and "the smallest" of a list are two problems in nearly the same words; or
+  program (`SAME` of their fingerprints): "the greatest" and "the smallest" of a list are two problems in nearly the same words. Where one has no reference,
+  their statements must name the same numbers; or
 - their references are one program but for names, texts and order (`rrtf.overlap.normal`), and that is more than a line or two (`SHAPE_NODES` nodes).
 
 Candidates for the first come from MinHash with locality-sensitive hashing (the library `rensa`, half a megabyte without dependencies, and so part of the light
 core: `rrtf check` needs it). Each candidate is then compared exactly, so nothing is called a repetition by chance; that one is missed has the probability
-(1 - s^3)^42 at similarity s: 0.4 % at the threshold, one in a million at 0.65. Problems are read one by one; what is kept of each is its signature and the hashes of its
-shingles and fingerprints. Not here: likeness to benchmarks (`rrtf.overlap.leaks`).
+(1 - s^3)^42 at similarity s: 0.4 % at the threshold, one in a million at 0.65. Problems are read one by one; what is kept of each is its signature and the
+hashes of its shingles and fingerprints. Not here: likeness to benchmarks (`rrtf.overlap.leaks`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -58,6 +60,8 @@ class _Index(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Kept:
     name: str
+    numbers: frozenset[str]
+    """Those of the statement."""
     shingles: NDArray[np.uint64]
     prints: NDArray[np.uint64] | None
     """None without a reference that parses."""
@@ -70,7 +74,7 @@ def repeats(problems: Iterable[Problem]) -> Iterator[Repeat]:
         runs = [" ".join(run) for run in shingles(words(problem.instruction))]
         sketch = _sketch(runs)
         known = form(problem.reference) if problem.reference is not None else None
-        this = _Kept(problem.name, _hashed(runs), None if known is None else _prints(known))
+        this = _Kept(problem.name, frozenset(re.findall(r"\d+", problem.instruction)), _hashed(runs), None if known is None else _prints(known))
         found = _nearest(this, [kept[place] for place in sorted(index.query(sketch))]) if any(runs) else None
         if found is None and known is not None and known.size >= SHAPE_NODES and known.whole in shapes:
             found = shapes[known.whole], "its reference is that of {} but for names and texts"
@@ -90,7 +94,10 @@ def _nearest(this: _Kept, candidates: list[_Kept]) -> tuple[str, str] | None:
         similarity = _jaccard(this.shingles, other.shingles)
         if similarity < most or (best is not None and similarity == most):
             continue
-        if this.prints is not None and other.prints is not None and _jaccard(this.prints, other.prints) < SAME:
+        if this.prints is None or other.prints is None:
+            if this.numbers != other.numbers:
+                continue
+        elif _jaccard(this.prints, other.prints) < SAME:
             continue
         best, most = other.name, similarity
     return None if best is None else (best, f"{most:.0%} of the shingles of its statement are those of {{}}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+from collections.abc import Callable
 from typing import cast
 
 from rrtf.overlap.flattening import flat, nameless
@@ -21,7 +22,7 @@ _OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
 }
-_SUMS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
+_SUMS: dict[type[ast.operator], Callable[[int, int], int]] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
 _LARGE = 10**9
 _TAKES_ANY = {"sum", "any", "all", "set", "list", "tuple", "sorted", "max", "min", "frozenset"}
 
@@ -78,6 +79,7 @@ class Expressions(ast.NodeTransformer):
     """Rewrites every expression, inner ones first. Raises `RecursionError`."""
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        """Smaller on the left; equals in one order."""
         self.generic_visit(node)
         if len(node.ops) != 1:
             return node
@@ -90,6 +92,7 @@ class Expressions(ast.NodeTransformer):
         return node
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        """One `and` of many, in one order."""
         self.generic_visit(node)
         values: list[ast.expr] = []
         for value in node.values:
@@ -97,6 +100,7 @@ class Expressions(ast.NodeTransformer):
         return ast.BoolOp(node.op, _sorted(values))
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        """`not` where it says most; negative numbers as numbers."""
         self.generic_visit(node)
         if isinstance(node.op, ast.Not):
             return negated(node.operand)
@@ -105,6 +109,7 @@ class Expressions(ast.NodeTransformer):
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """Sums of constants; operands in one order."""
         self.generic_visit(node)
         left, right = node.left, node.right
         if isinstance(left, ast.Constant) and isinstance(right, ast.Constant) and type(node.op) in _SUMS:
@@ -116,6 +121,7 @@ class Expressions(ast.NodeTransformer):
         return ast.BinOp(left, node.op, right)
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        """Choices between truths as truths."""
         self.generic_visit(node)
         test, body, orelse = node.test, node.body, node.orelse
         if constant(body, value=True):
@@ -134,6 +140,7 @@ class Expressions(ast.NodeTransformer):
         return ast.BoolOp(node.op, _sorted(values))
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
+        """`range`, `map`, `filter`, `len`, `all` and calls that take any iterable."""
         self.generic_visit(node)
         args = node.args
         match node:

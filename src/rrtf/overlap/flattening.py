@@ -1,7 +1,7 @@
 """A syntax tree as a sequence of words, in which a name is only its place: equal for trees that are equal but for names and texts.
 
-Kept as they are: the shape, numbers and other constants that are no texts, operators, names of attributes and keywords, and names that a program does not bind itself
-(builtins, what it imports). Texts all look the same. Not here: making different programs alike first (`rrtf.overlap.normal`).
+Kept as they are: the shape, numbers and other constants that are no texts, operators, names of attributes and keywords, and names that a program does not
+bind itself (builtins, what it imports). Texts all look the same. Not here: making different programs alike first (`rrtf.overlap.normal`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which training problems a benchmark holds too, found in three ways, each with what was seen: by words, by syntax tree, and by running.
 
-On paper every problem is compared with an index of the benchmark, one by one. Running is for those that are left (`rrtf.overlap.behaviour` says how it is made cheap).
-Not here: nearly equal problems of one set (`rrtf.overlap.duplicates`), and a problem that *is* one of the examination (`rrtf.stages.curate`).
+On paper every problem is compared with an index of the benchmark, one by one. Running is for those that are left (`rrtf.overlap.behaviour` says how it is
+made cheap). Not here: nearly equal problems of one set (`rrtf.overlap.duplicates`), and a problem that *is* one of the examination (`rrtf.stages.curate`).
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ def on_paper(problems: Iterable[Problem], benchmark: Sequence[Problem], config: 
             yield Finding(problem.name, WAYS["program"], f"{held[0]}: {held[1]}", config.program)
 
 
-def by_running(
-    problems: Sequence[Problem], benchmark: Sequence[Problem], action: Action, sandbox: SandboxConfig, runtime: SandboxRuntime
-) -> Iterator[Finding]:
+def by_running(problems: Sequence[Problem], benchmark: Sequence[Problem], action: Action, sandbox: SandboxConfig, runtime: SandboxRuntime) -> Iterator[Finding]:
     """Overlaps by behaviour: what a problem's reference passes, or, for problems without one, whose reference passes its tests."""
     if action == "off" or not problems or not benchmark:
         return

@@ -152,5 +152,3 @@ def _comprehension(statement: ast.stmt, start: ast.expr, parts: list[ast.expr], 
             return ast.ListComp(item.elts[0], generators)
         case _:
             return None
-
-

@@ -1,12 +1,12 @@
 """A program as the list of its functions, each written in the one way in which all that do the same alike are written.
 
-What is taken away or made one: docstrings, annotations, decorators, imports (`from math import sqrt` and `math.sqrt` are one name), `if __name__`, the class around a
-method and `self`; constants with a name; names used once, in the next statement; `x += 1`; several targets at once; the two ways to write an `if` that returns; loops that
-collect, count or look for something (`rrtf.overlap.loops`); expressions (`rrtf.overlap.expressions`); the order of independent assignments (`rrtf.overlap.order`).
-Names are left to whoever compares (`rrtf.overlap.flattening`).
+What is taken away or made one: docstrings, annotations, decorators, imports (`from math import sqrt` and `math.sqrt` are one name), `if __name__`, the class
+around a method and `self`; constants with a name; names used once, in the next statement; `x += 1`; several targets at once; the two ways to write an `if`
+that returns; loops that collect, count or look for something (`rrtf.overlap.loops`); expressions (`rrtf.overlap.expressions`); the order of independent
+assignments (`rrtf.overlap.order`). Names are left to whoever compares (`rrtf.overlap.flattening`).
 
-The result is for comparing and not for running: what is equal here is the same program as far as people who copy are concerned. Not here: what is shared, and how much
-of it (`rrtf.overlap.trees`); likeness of what programs do (`rrtf.overlap.behaviour`).
+The result is for comparing and not for running: what is equal here is the same program as far as people who copy are concerned. Not here: what is shared, and
+how much of it (`rrtf.overlap.trees`); likeness of what programs do (`rrtf.overlap.behaviour`).
 """
 
 from __future__ import annotations
@@ -127,10 +127,20 @@ def _constants(nodes: list[ast.AST] | list[ast.stmt], among: list[ast.stmt]) -> 
     for node in nodes:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(target := node.targets[0], ast.Name):
             inside = stores[target.id]
-            if _is_constant(node.value) and target.id not in taken and inside <= 1 and target.id not in found:
+            fixed = _is_constant(node.value) or _is_length(node.value, stores)
+            if fixed and target.id not in taken and inside <= 1 and target.id not in found:
                 found[target.id] = node.value
     augmented = {node.target.id for root in among for node in ast.walk(root) if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)}
     return {name: value for name, value in found.items() if name not in augmented}
+
+
+def _is_length(node: ast.expr, stores: Counter[str]) -> bool:
+    """Whether it is `len` of something that keeps its name: people who write it down once mean the same as those who do not."""
+    match node:
+        case ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=name)], keywords=[]):
+            return not stores[name]
+        case _:
+            return False
 
 
 def _is_constant(node: ast.expr) -> bool:
@@ -179,13 +189,12 @@ def _block(block: list[ast.stmt], owner: ast.stmt) -> list[ast.stmt]:
     out = comprehended(out)
     out = _returning(out)
     out = _used_once(out, owner)
-    out = ordered(_spoken(out))
-    return out
+    return ordered(_spoken(out))
 
 
 def _plain(statement: ast.stmt) -> Iterator[ast.stmt]:
-    """One assignment to one target at a time; `x += y` as `x = x + y`; `if` both of whose branches set one name as a choice of values; a lambda with a name as a
-    function.
+    """One assignment to one target at a time; `x += y` as `x = x + y`; `if` both of whose branches set one name as a choice of values; a lambda with a name
+    as a function.
     """
     match statement:
         case ast.AugAssign(target=target, op=op, value=value):
@@ -195,6 +204,8 @@ def _plain(statement: ast.stmt) -> Iterator[ast.stmt]:
         case ast.Assign(targets=[ast.Tuple(elts=names) | ast.List(elts=names)], value=ast.Tuple(elts=values) | ast.List(elts=values)) if _splits(names, values):
             for name, value in zip(names, values, strict=True):
                 yield ast.Assign([name], value)
+        case ast.Assign(targets=[ast.Name(id=name)], value=ast.BinOp(left=left, op=ast.Add() | ast.Mult() as op, right=ast.Name(id=last))) if name == last:
+            yield ast.Assign(statement.targets, ast.BinOp(ast.Name(last, ast.Load()), op, left))
         case ast.Assign(targets=[_, _, *_] as targets, value=ast.Constant() as value):
             for target in targets:
                 yield ast.Assign([target], value)
@@ -249,7 +260,12 @@ def _used_once(block: list[ast.stmt], owner: ast.stmt) -> list[ast.stmt]:
     out: list[ast.stmt] = []
     for statement in block:
         before = out[-1] if out else None
-        if isinstance(before, ast.Assign) and len(before.targets) == 1 and isinstance(name := before.targets[0], ast.Name) and isinstance(owner, ast.FunctionDef):
+        if (
+            isinstance(before, ast.Assign)
+            and len(before.targets) == 1
+            and isinstance(name := before.targets[0], ast.Name)
+            and isinstance(owner, ast.FunctionDef)
+        ):
             reads = [node for part in _at_once(statement) for node in ast.walk(part) if is_name(node, name.id)]
             everywhere = sum(isinstance(node, ast.Name) and node.id == name.id for other in block for node in ast.walk(other))
             if len(reads) == 1 and everywhere == 2:

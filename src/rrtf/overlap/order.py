@@ -10,8 +10,10 @@ import ast
 from rrtf.extraction.syntax import bound, loaded
 from rrtf.overlap.flattening import flat, nameless
 
-_PURE = {"abs", "bool", "dict", "divmod", "enumerate", "float", "frozenset", "int", "len", "list", "max", "min", "ord", "chr", "range", "reversed", "round"}
-_PURE |= {"set", "sorted", "str", "sum", "tuple", "zip"}
+_PURE = {"abs", "bool", "chr", "dict", "divmod", "enumerate", "float", "frozenset", "int", "len", "list"} | {
+    *("max", "min", "ord", "range", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip")
+}
+"""Builtins that only compute."""
 
 
 def ordered(block: list[ast.stmt]) -> list[ast.stmt]:

@@ -68,7 +68,11 @@ def _function(source: str, entry_point: str) -> Any:
     owner, _, method = entry_point.partition("().")
     if not method:
         return names[entry_point]
-    return lambda *arguments: getattr(names[owner](), method)(*arguments)  # a new instance for each call
+
+    def called(*arguments: Any) -> Any:
+        return getattr(names[owner](), method)(*arguments)  # a new instance for each call
+
+    return called
 
 
 def _boxed(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any]:

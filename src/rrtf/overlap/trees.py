@@ -1,9 +1,10 @@
 """How much of one program stands in another, whatever its names, texts, order and small habits: fingerprints of the subtrees of normalised programs.
 
 A *form* is a program's functions in normal order of writing (`rrtf.overlap.normal`), with the fingerprint of every statement and expression of at least `LEAST`
-nodes, names being only places within each. A training program *holds* a benchmark's solution when the subtrees of the solution that stand in it too make up at least `SHARE`
-of its nodes, largest first and none twice. Subtrees that stand in the solutions of more than `IDIOM` tasks are idioms and count for nothing, unless they are a whole function. A
-solution of fewer than `NODES` nodes holds too little to tell copying from chance; behaviour does that (`rrtf.overlap.behaviour`).
+nodes, names being only places within each. A training program *holds* a benchmark's solution when the subtrees of the solution that stand in it too make up
+at least `SHARE` of its nodes, largest first and none twice; of a solution of fewer than `NODES` nodes, all of it. Subtrees that stand in the solutions of
+more than `IDIOM` tasks are idioms and count for nothing, unless they are a whole function. A solution of fewer than `SMALLEST` nodes holds too little to tell
+copying from chance; behaviour does that (`rrtf.overlap.behaviour`).
 
 Not here: which problems are compared (`rrtf.overlap.leaks`).
 """
@@ -16,14 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rrtf.overlap.flattening import Span, fingerprint, flat, nameless, own_names
+from rrtf.overlap.flattening import Span, fingerprint, flat, own_names
 from rrtf.overlap.normal import normal
 from rrtf.records import Problem
 
 LEAST = 6
 """Nodes of the smallest subtree that counts."""
-NODES = 20
-"""Nodes of the smallest solution that is compared."""
+NODES, SMALLEST = 20, 12
+"""Nodes of the smallest solution of which a share is enough, and of the smallest that is compared."""
 SHARE = 0.7
 """Of a solution's nodes that must stand in the other program."""
 IDIOM = 4
@@ -101,10 +102,11 @@ class Solutions:
         best, most = None, 0.0
         for place, sizes in promise.items():
             task = self.tasks[place]
-            if sizes < SHARE * task.size:
+            least = SHARE if task.size >= NODES else 1.0
+            if sizes < least * task.size:
                 continue
             share = self._covered(task, made.prints) / task.size
-            if share >= SHARE and share > most:
+            if share >= least and share > most:
                 best, most = task, share
         return None if best is None else (best.name, f"{most:.0%} of the {best.size} nodes of its solution stand in this one, whatever the names")
 
@@ -127,7 +129,7 @@ def solutions(benchmark: Sequence[Problem]) -> Solutions:
     for problem in benchmark:
         functions = _functions(problem.reference) if problem.reference else None
         size = sum(subtrees[0][3] for subtrees in functions or () if subtrees)
-        if functions is None or size < NODES:
+        if functions is None or size < SMALLEST:
             continue
         wholes.update(subtrees[0][0] for subtrees in functions if subtrees)
         for subtrees in functions:
@@ -136,14 +138,3 @@ def solutions(benchmark: Sequence[Problem]) -> Solutions:
         tasks.append(_Task(problem.name, size, functions))
     found = {mark: list(places.items()) for mark, places in where.items() if len(places) <= IDIOM or mark in wholes}
     return Solutions(tuple(tasks), found, frozenset(wholes))
-
-
-def alike(one: str, other: str) -> bool:
-    """Whether two programs are one but for names, texts and order."""
-    left, right = form(one), form(other)
-    return left is not None and right is not None and left.whole == right.whole
-
-
-def words_of(source: str) -> list[tuple[str, ...]]:
-    """The functions of a program as they are compared, to look at."""
-    return [nameless(flat(function)) for function in normal(source) or ()]

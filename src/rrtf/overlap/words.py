@@ -2,8 +2,8 @@
 
 - *Words* are runs of letters, lower case and in one Unicode form, without `>>>` examples; numbers do not count, or lists of numbers would look like sentences.
 - A problem's *texts* are its instruction and the docstrings of its prompt and of its reference, each taken once.
-- Two problems *share words* when `GRAM` words in a row stand in a text of each. A benchmark's text of fewer words, but at least `LEAST`, is shared when a text of
-  the other problem is the same words from end to end.
+- Two problems *share words* when `GRAM` words in a row stand in a text of each. A benchmark's text of fewer words, but at least `LEAST`, is shared when a
+  text of the other problem is the same words from end to end.
 
 Not here: nearly equal statements within one set (`rrtf.overlap.duplicates`), programs (`rrtf.overlap.trees`).
 """
