@@ -15,7 +15,6 @@ hashes of its shingles and fingerprints. Not here: likeness to benchmarks (`rrtf
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrtf.overlap.trees import Form, form
-from rrtf.overlap.words import shingles, words
+from rrtf.overlap.words import numbers, shingles, words
 from rrtf.records import Problem
 
 NEAR = 0.5
@@ -74,7 +73,7 @@ def repeats(problems: Iterable[Problem]) -> Iterator[Repeat]:
         runs = [" ".join(run) for run in shingles(words(problem.instruction))]
         sketch = _sketch(runs)
         known = form(problem.reference) if problem.reference is not None else None
-        this = _Kept(problem.name, frozenset(re.findall(r"\d+", problem.instruction)), _hashed(runs), None if known is None else _prints(known))
+        this = _Kept(problem.name, numbers(problem.instruction), _hashed(runs), None if known is None else _prints(known))
         found = _nearest(this, [kept[place] for place in sorted(index.query(sketch))]) if any(runs) else None
         if found is None and known is not None and known.size >= SHAPE_NODES and known.whole in shapes:
             found = shapes[known.whole], "its reference is that of {} but for names and texts"

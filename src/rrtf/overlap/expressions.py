@@ -116,6 +116,8 @@ class Expressions(ast.NodeTransformer):
             one, other = left.value, right.value
             if type(one) is int and type(other) is int and abs(one) < _LARGE and abs(other) < _LARGE:
                 return ast.Constant(_SUMS[type(node.op)](one, other))
+        if isinstance(node.op, ast.Add) and isinstance(left, ast.Name) and is_name(right, left.id):
+            right, node.op = ast.Constant(2), ast.Mult()
         if isinstance(node.op, ast.Add | ast.Mult | ast.BitAnd | ast.BitOr | ast.BitXor):
             left, right = _sorted([left, right])
         return ast.BinOp(left, node.op, right)

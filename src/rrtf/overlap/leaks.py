@@ -60,11 +60,19 @@ def on_paper(problems: Iterable[Problem], benchmark: Sequence[Problem], config: 
 
 def by_running(problems: Sequence[Problem], benchmark: Sequence[Problem], action: Action, sandbox: SandboxConfig, runtime: SandboxRuntime) -> Iterator[Finding]:
     """Overlaps by behaviour: what a problem's reference passes, or, for problems without one, whose reference passes its tests."""
-    if action == "off" or not problems or not benchmark:
+    if action == "off" or not benchmark:
         return
-    bare = [problem for problem in problems if problem.reference is None]
+    bare: list[Problem] = []
+
+    def answered() -> Iterator[Problem]:
+        for problem in problems:
+            if problem.reference is not None:
+                yield problem
+            else:
+                bare.append(problem)
+
     with open_sandbox(sandbox, runtime) as box, open_judge(sandbox, runtime, Tally()) as judge:
-        for pair in alike((problem for problem in problems if problem.reference is not None), benchmark, box, judge, runtime.count()):
+        for pair in alike(answered(), benchmark, box, judge, runtime.count()):
             which = "" if pair.function == pair.reference.entry_point else f" (its function {pair.function})"
             yield Finding(pair.reference.name, WAYS["behaviour"], f"{pair.exam.name}: it passes all {len(pair.exam.tests)} tests{which}", action)
         for pair in alike(benchmark, bare, box, judge, runtime.count()) if bare else ():

@@ -28,13 +28,23 @@ LEAST = 4
 
 def words(text: str) -> list[str]:
     """The words of a text."""
+    return re.findall(r"[^\W\d_]+", unicodedata.normalize("NFKC", _told(text)).lower())
+
+
+def numbers(text: str) -> frozenset[str]:
+    """The whole numbers that a text names."""
+    return frozenset(re.findall(r"\d+", _told(text)))
+
+
+def _told(text: str) -> str:
+    """What is said beside the examples."""
     lines: list[str] = []
     example = False
     for line in text.splitlines():
         example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
         if not example:
             lines.append(line)
-    return re.findall(r"[^\W\d_]+", unicodedata.normalize("NFKC", " ".join(lines)).lower())
+    return " ".join(lines)
 
 
 def shingles(tokens: Sequence[str], size: int = 3) -> frozenset[tuple[str, ...]]:
