@@ -4,7 +4,8 @@
 
 Claims: the file is in canonical form and its split follows from the names; each problem has at least 8 call-and-compare tests; every reference passes;
 stubs fail; at least 80 % of the mutants of each reference are noticed; no two problems are near-duplicates; none overlaps with HumanEval, nor with MBPP where
-its file is given (it is not shipped with us). The rules are stated in `rrtf.quality` and `rrtf.overlap`. Not here: repairs; whoever changes the file mends what is found.
+its file is given (it is not shipped with us). The rules are stated in `rrtf.quality` and `rrtf.overlap`. Not here: repairs; whoever changes the file mends
+what is found.
 """
 
 from __future__ import annotations

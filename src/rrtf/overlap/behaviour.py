@@ -3,7 +3,8 @@
 A program *does* another problem when one of its functions, under the name that problem asks for, passes that problem's tests. All pairs are many, so it goes
 in steps, each for what the one before left over:
 
-1. Only functions are tried that take as many arguments as the tests give; the entry point, and up to `OTHERS` other functions and methods of the program.
+1. Only functions are tried that take as many arguments as the tests give; the entry point, and up to `OTHERS` other functions and methods of the program,
+   the same one in `COMMON` programs at most.
 2. The entry point only where its own tests call it with the same kinds of arguments (numbers, texts, sequences of these, mappings, sets), as far as they show
 any.
 3. A probe: one program that holds many functions and calls them all on a few tests of many problems.
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ PATIENCE = 0.02
 """Processor seconds that one function gets for one foreign call."""
 OTHERS = 6
 """Functions and methods of a program that are tried beside its entry point: whoever wraps a solution calls it."""
+COMMON = 3
+"""Programs in which the same helper is tried: a data set's own helpers stand in thousands."""
 _BATCH = 40
 """Problems of one probe."""
 _HELD = 250
@@ -83,10 +86,10 @@ def alike(references: Iterable[Problem], exams: Sequence[Problem], sandbox: Sand
         count = asked(exam)
         if count is not None:
             groups[count, _kinds(exam, count)].append(exam)
-    left = iter(references)
+    left, seen = iter(references), Counter[str]()
     with ThreadPoolExecutor(threads, thread_name_prefix="probe") as pool:
         while some := list(islice(left, _GROUP)):
-            functions = [function for problem in some for function in _functions(problem)]
+            functions = [function for problem in some for function in _functions(problem, seen)]
             work = [
                 (fitting[first : first + _HELD], group[start : start + _BATCH])
                 for (count, kinds), group in sorted(groups.items(), key=lambda item: repr((item[0][0], [sorted(kind) for kind in item[0][1] or ()])))
@@ -102,16 +105,19 @@ def alike(references: Iterable[Problem], exams: Sequence[Problem], sandbox: Sand
             yield from _passing(found, judge)
 
 
-def _functions(problem: Problem) -> Iterator[_Function]:
+def _functions(problem: Problem, seen: Counter[str]) -> Iterator[_Function]:
+    """The functions of a program that are tried. `seen` counts those beside entry points: what stands in program after program is nobody's solution."""
     tree = parse(problem.reference) if problem.reference is not None else None
     if tree is None or problem.reference is None:
         return
     names = [problem.entry_point] if problem.entry_point else []
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            names.append(node.name)
-        elif isinstance(node, ast.ClassDef):
-            names += [f"{node.name}().{part.name}" for part in node.body if isinstance(part, ast.FunctionDef) and not part.name.startswith("__")]
+        parts = [(f"{node.name}().{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef)] if isinstance(node, ast.ClassDef) else []
+        for name, part in [(node.name, node)] if isinstance(node, ast.FunctionDef) else parts:
+            if name not in names and not part.name.startswith("__"):
+                text = ast.unparse(part)
+                seen[text] += 1
+                names += [name] if seen[text] <= COMMON else []
     for name in list(dict.fromkeys(names))[: OTHERS + 1]:
         least, most = arity(problem.reference, name)
         if most >= 0:

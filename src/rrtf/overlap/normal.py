@@ -121,8 +121,17 @@ def _lifted(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 def _constants(nodes: list[ast.AST] | list[ast.stmt], among: list[ast.stmt]) -> dict[str, ast.expr]:
     """Names that are set once in all, to a constant."""
-    stores = Counter(node.id for root in among for node in ast.walk(root) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
-    taken = {node.arg for root in among for node in ast.walk(root) if isinstance(node, ast.arg)}
+    stores: Counter[str] = Counter()
+    taken: set[str] = set()
+    augmented: set[str] = set()
+    for root in among:
+        for node in ast.walk(root):
+            if isinstance(node, ast.Name):
+                stores[node.id] += isinstance(node.ctx, ast.Store)
+            elif isinstance(node, ast.arg):
+                taken.add(node.arg)
+            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+                augmented.add(node.target.id)
     found: dict[str, ast.expr] = {}
     for node in nodes:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(target := node.targets[0], ast.Name):
@@ -130,7 +139,6 @@ def _constants(nodes: list[ast.AST] | list[ast.stmt], among: list[ast.stmt]) -> 
             fixed = _is_constant(node.value) or _is_length(node.value, stores)
             if fixed and target.id not in taken and inside <= 1 and target.id not in found:
                 found[target.id] = node.value
-    augmented = {node.target.id for root in among for node in ast.walk(root) if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)}
     return {name: value for name, value in found.items() if name not in augmented}
 
 
@@ -257,18 +265,15 @@ def _returning(block: list[ast.stmt]) -> list[ast.stmt]:
 
 def _used_once(block: list[ast.stmt], owner: ast.stmt) -> list[ast.stmt]:
     """Values in the place of names that are set once and read once, by the next statement and not again and again."""
+    if not isinstance(owner, ast.FunctionDef) or not any(isinstance(statement, ast.Assign) for statement in block):
+        return block
+    everywhere = Counter(node.id for statement in block for node in ast.walk(statement) if isinstance(node, ast.Name))
     out: list[ast.stmt] = []
     for statement in block:
         before = out[-1] if out else None
-        if (
-            isinstance(before, ast.Assign)
-            and len(before.targets) == 1
-            and isinstance(name := before.targets[0], ast.Name)
-            and isinstance(owner, ast.FunctionDef)
-        ):
+        if isinstance(before, ast.Assign) and len(before.targets) == 1 and isinstance(name := before.targets[0], ast.Name) and everywhere[name.id] == 2:
             reads = [node for part in _at_once(statement) for node in ast.walk(part) if is_name(node, name.id)]
-            everywhere = sum(isinstance(node, ast.Name) and node.id == name.id for other in block for node in ast.walk(other))
-            if len(reads) == 1 and everywhere == 2:
+            if len(reads) == 1:
                 out.pop()
                 statement = cast("ast.stmt", _Placed({name.id: before.value}).visit(statement))  # noqa: PLW2901 - it goes on being this statement
         out.append(statement)
