@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -122,7 +123,7 @@ def no_program(problem: Problem, config: RulesConfig) -> str:
     """It must parse, do something, and define what is called."""
     if problem.reference is None:
         return ""
-    tree = parse(problem.reference)
+    tree = _parsed(problem.reference)
     if tree is None:
         return "its reference does not parse"
     if all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in tree.body):
@@ -230,9 +231,15 @@ def broken(problem: Problem, config: RulesConfig) -> Iterator[Finding]:
             yield Finding(problem.name, words, detail, action)
 
 
+@lru_cache(maxsize=8)
+def _parsed(source: str) -> ast.Module | None:
+    """The tree of a reference, which several rules look at and none changes."""
+    return parse(source)
+
+
 def _asked(problem: Problem) -> list[FunctionNode]:
     """The function or method of the reference that the tests call; nothing where the tests run the program."""
-    tree = parse(problem.reference) if problem.reference is not None and problem.entry_point is not None else None
+    tree = _parsed(problem.reference) if problem.reference is not None and problem.entry_point is not None else None
     name = (problem.entry_point or "").rpartition("().")[2]
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name] if tree else []
 
