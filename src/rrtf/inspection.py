@@ -101,7 +101,8 @@ def _limits(directory: Path, problem: Problem) -> Iterator[str]:
     from rrtf.judging import known_timing
     from rrtf.recipe import load
     from rrtf.sandbox.calibration import allowance
-    from rrtf.verdict_store import FILE, folder_of, open_store
+    from rrtf.sqlite_files import folder_of
+    from rrtf.verdict_store import FILE, open_store
 
     recipe = load(directory / "recipe.toml")
     folder, timing, said = folder_of(recipe.how.sandbox.cache), None, list[str]()

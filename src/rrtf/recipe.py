@@ -21,7 +21,7 @@ from rrtf.engine.artifacts import make_folder, write_text
 from rrtf.engine.cluster import RayHow
 from rrtf.engine.executors import ExecutorName
 from rrtf.errors import RecipeError
-from rrtf.generation import GenerationHow, GeneratorConfig, TransformersConfig
+from rrtf.generation import GenerationHow, GeneratorConfig, OpenAIConfig, TransformersConfig
 from rrtf.prompting import FormatName
 from rrtf.ranking import RankingConfig
 from rrtf.sandbox import ProcessConfig, SandboxConfig, SandboxRuntime
@@ -273,6 +273,9 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
         recipe = recipe.model_copy(update={"evolve": evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source})})})
     more = tuple(_model_anchored(teacher, folder) if isinstance(teacher, ModelTeacher) else teacher for teacher in recipe.more_teachers)
     recipe = recipe.model_copy(update={"more_teachers": more})
+    overlap = recipe.problems.overlap
+    kept_from = overlap.model_copy(update={"benchmarks": tuple(_benchmark(name, folder) for name in overlap.benchmarks)})
+    recipe = recipe.model_copy(update={"problems": recipe.problems.model_copy(update={"overlap": kept_from})})
     benchmarks = tuple(_benchmark(name, folder) for name in recipe.evaluate.benchmarks)
     return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks})})
 
@@ -281,9 +284,9 @@ _Named = TypeVar("_Named", StudentConfig, ModelTeacher, EvolveConfig)
 
 
 def _model_anchored(config: _Named, folder: Path) -> _Named:
-    """A model's name may be a hub id or the embedded student's: it is a path when something lies there."""
+    """A model's name may be a hub id, the embedded student's or a server's: it is a path when something lies there, and never behind an endpoint."""
     name = config.model
-    if name == DEFAULT_STUDENT or Path(name).exists() or not (folder / name).exists():
+    if isinstance(config.engine, OpenAIConfig) or name == DEFAULT_STUDENT or Path(name).exists() or not (folder / name).exists():
         return config
     return config.model_copy(update={"model": str(folder / name)})
 

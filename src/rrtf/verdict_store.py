@@ -9,14 +9,11 @@ Not here: whether a verdict is worth keeping (`rrtf.sandbox.harness`).
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
-import os
 import secrets
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -25,13 +22,12 @@ from typing import Any, cast
 
 from rrtf.errors import DataError
 from rrtf.records import Outcome, TestStatus, Verdict
+from rrtf.sqlite_files import digest, folder_of, opened, temporary
 
 FILE = "verdicts.sqlite"
 _APPLICATION = 0x72727466
 """Says in the file's header that it is ours."""
 _FORMAT = 1
-_BUSY_SECONDS = 30.0
-"""How long another writer is waited for; writing a verdict takes well below a millisecond."""
 _TABLES = """
     CREATE TABLE IF NOT EXISTS verdicts (address TEXT PRIMARY KEY, content TEXT NOT NULL, writer TEXT NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS timings (address TEXT PRIMARY KEY, content TEXT NOT NULL, writer TEXT NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
@@ -56,11 +52,11 @@ class VerdictStore:
         self._path = folder and folder / FILE
         self._file: sqlite3.Connection | None = None
         if folder is None:
-            self._file = _temporary()
+            self._file = temporary(_TABLES)
             return
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = _opened(folder / FILE)
+            self._file = opened(folder / FILE, _APPLICATION, _FORMAT, _TABLES)
         except (sqlite3.Error, OSError, DataError) as error:
             self._go_on_without(error)
 
@@ -98,16 +94,16 @@ class VerdictStore:
                 return None
         if row is None:
             return None
-        content, writer, digest = row
-        if digest != _digest(address, content):
-            self._run(f"DELETE FROM {table} WHERE address = ? AND digest = ?", (address, digest))  # noqa: S608 - our own names
+        content, writer, check = row
+        if check != digest(address, content):
+            self._run(f"DELETE FROM {table} WHERE address = ? AND digest = ?", (address, check))  # noqa: S608 - our own names
             return None
         return Known(cast("dict[str, Any]", json.loads(content)), earlier=writer != self._writer)
 
     def _write(self, table: str, address: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, separators=(",", ":"))
         # What another writer put there meanwhile stays, so that everybody reads the same from then on.
-        self._run(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?)", (address, text, self._writer, _digest(address, text)))  # noqa: S608 - our own names
+        self._run(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?)", (address, text, self._writer, digest(address, text)))  # noqa: S608 - our own names
 
     def _run(self, statement: str, row: tuple[str, ...]) -> None:
         with self._lock:
@@ -130,7 +126,7 @@ class VerdictStore:
         reason = error.message if isinstance(error, DataError) else f"it cannot be used ({error})"
         self._say(f"The cache of verdicts {place}: {reason.rstrip('.')}. Judging goes on without it; another place: --cache DIR or --cache none.")
         try:
-            self._file = _temporary()
+            self._file = temporary(_TABLES)
         except sqlite3.Error:
             self._file = None
 
@@ -140,15 +136,6 @@ def open_store(where: str, say: Callable[[str], object]) -> Generator[VerdictSto
     """The store that `SandboxRuntime.cache` names, for the length of the block."""
     with closing(VerdictStore(folder_of(where), say)) as store:
         yield store
-
-
-def folder_of(where: str) -> Path | None:
-    """The folder that `SandboxRuntime.cache` names; None when nothing is to be kept."""
-    if where == "none":
-        return None
-    if where != "default":
-        return Path(where).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "rrtf"
 
 
 def verdict_content(verdict: Verdict) -> dict[str, Any]:
@@ -176,55 +163,3 @@ def verdict_from(content: dict[str, Any], problem_id: str, response_id: str) -> 
         wall_seconds=content["wall_seconds"],
         peak_mb=content["peak_mb"],
     )
-
-
-def _digest(address: str, content: str) -> str:
-    return hashlib.sha256(f"{address} {content}".encode()).hexdigest()[:16]
-
-
-def _temporary() -> sqlite3.Connection:
-    """A store of our own that grows on disk and is gone when it is closed, or when we are."""
-    file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    file.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES}")
-    return file
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """The file, made if need be. Raises `DataError` for one that is not ours, `sqlite3.Error` where it cannot be used."""
-    file = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    until = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            _claim(file)
-        except sqlite3.OperationalError as error:
-            # Where several open a new file together, SQLite gives up at once instead of waiting.
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY and time.monotonic() < until:
-                file.rollback()
-                time.sleep(0.02)
-                continue
-            file.close()
-            raise
-        except BaseException:
-            file.close()
-            raise
-        return file
-
-
-def _claim(file: sqlite3.Connection) -> None:
-    file.execute("BEGIN")  # one moment's state: somebody may be making it just now
-    (application,), (found,), (tables,) = (
-        file.execute(query).fetchone() for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-    )
-    file.execute("COMMIT")
-    if application != _APPLICATION and (application or tables):
-        raise DataError("it is a database of something else")
-    if application == _APPLICATION and found > _FORMAT:
-        raise DataError(f"it was written by a later version of rrtf (format {found}, and this one reads {_FORMAT})")
-    # Readers and a writer do not wait for one another. Where the file system cannot do that, SQLite stays with what it can, and says so if that is nothing.
-    file.execute("PRAGMA journal_mode = WAL")
-    file.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut may lose the last verdicts, and never damages the file
-    if application != _APPLICATION:
-        file.execute("BEGIN IMMEDIATE")
-        for statement in (*_TABLES.split(";"), f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_FORMAT}"):
-            file.execute(statement)
-        file.execute("COMMIT")

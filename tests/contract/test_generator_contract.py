@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from typing import Any, cast
 
@@ -12,8 +13,9 @@ from tiny_models import FAMILIES, checkpoint
 from tokenizers import processors
 
 from rrtf.errors import EngineError
-from rrtf.generation import GenerationHow, ScriptedConfig, TransformersConfig, open_generator
+from rrtf.generation import GenerationHow, OpenAIConfig, ScriptedConfig, TransformersConfig, loopback, open_generator
 from rrtf.generation.decoding import Decoder
+from rrtf.generation.endpoints import EndpointHow
 from rrtf.generation.scripted import ScriptedGenerator
 from rrtf.generation.transformers import TransformersGenerator
 from rrtf.protocols import Generator, Prompt, Sampling
@@ -36,19 +38,43 @@ def _scripted() -> Generator:
     return ScriptedGenerator(lambda prompt, index: words[(len(prompt.text) + prompt.seeds[index]) % 3])
 
 
-@cache
-def _opened(engine: str, how: GenerationHow) -> Generator:
-    if engine == "scripted":
-        return _scripted()
-    return TransformersGenerator(checkpoint(engine), engine, "sha256:0", how)
+ENDPOINTS: dict[str, dict[str, Any]] = {
+    "endpoint": {},
+    "endpoint, a request per answer": {"seeds": "each"},
+    "endpoint, chat alone": {"api": "chat", "prefill": "continue"},
+    "endpoint without n": {},
+}
+
+
+def _answer(asked: loopback.Asked) -> str:
+    starts = ["alpha", "beta", "gamma"]
+    return f"{starts[(len(asked.text) + asked.seed) % 3]} one two  three\nfour five six seven eight nine ten"
 
 
 Open = Callable[..., Generator]
 
 
-@pytest.fixture(params=["scripted", *FAMILIES])
-def opened(request: pytest.FixtureRequest) -> Open:
-    return lambda **how: _opened(request.param, GenerationHow(device="cpu", **how))
+@pytest.fixture(scope="module")
+def engines() -> Iterator[Callable[[str, GenerationHow], Generator]]:
+    """Every engine by its name, each opened once; endpoints are real servers, closed with the module."""
+    with ExitStack() as stack:
+
+        @cache
+        def opened(name: str, how: GenerationHow) -> Generator:
+            if name == "scripted":
+                return _scripted()
+            if name not in ENDPOINTS:
+                return TransformersGenerator(checkpoint(name), name, "sha256:0", how)
+            server = stack.enter_context(loopback.serve(_answer, n="refused" if name.endswith("without n") else "known"))
+            config = OpenAIConfig(base_url=server.url, how=EndpointHow(cache="none", concurrency=how.max_rows), **ENDPOINTS[name])
+            return stack.enter_context(open_generator(config, "fake", how))
+
+        yield opened
+
+
+@pytest.fixture(params=["scripted", *ENDPOINTS, *FAMILIES])
+def opened(request: pytest.FixtureRequest, engines: Callable[[str, GenerationHow], Generator]) -> Open:
+    return lambda **how: engines(request.param, GenerationHow(device="cpu", **how))
 
 
 def _by_seed(found: list[Completion]) -> dict[tuple[str, int], Completion]:

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrtf import verdict_store
+from rrtf import sqlite_files, verdict_store
 from rrtf.records import Outcome, Verdict
-from rrtf.verdict_store import FILE, VerdictStore, folder_of, verdict_content, verdict_from
+from rrtf.sqlite_files import folder_of
+from rrtf.verdict_store import FILE, VerdictStore, verdict_content, verdict_from
 
 CONTENT = {"outcome": "PASSED", "tests": [["passed", 3]], "cause": "", "cpu_seconds": 0.5, "wall_seconds": 1.0, "peak_mb": 2.0}
 OTHER = {**CONTENT, "outcome": "PARTIAL"}
@@ -197,22 +198,22 @@ def test_a_full_disk_in_the_middle(opened: Callable[[], VerdictStore], said: lis
 
 
 def test_a_file_system_without_locks(opened: Callable[[], VerdictStore], said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(file: sqlite3.Connection) -> None:
+    def refuses(*_: object) -> None:
         error = sqlite3.OperationalError("locking protocol")
         error.sqlite_errorcode = sqlite3.SQLITE_PROTOCOL
         raise error
 
-    monkeypatch.setattr(verdict_store, "_claim", refuses)
+    monkeypatch.setattr(sqlite_files, "_claim", refuses)
     works_by_itself(opened())
     assert len(said) == 1
     assert "locking protocol" in said[0]
 
 
 def test_where_nothing_at_all_can_be_written_nothing_is_remembered(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses() -> sqlite3.Connection:
+    def refuses(_: str) -> sqlite3.Connection:
         raise sqlite3.OperationalError("unable to open database file")
 
-    monkeypatch.setattr(verdict_store, "_temporary", refuses)
+    monkeypatch.setattr(verdict_store, "temporary", refuses)
     (tmp_path / "file").write_text("")
     store = VerdictStore(tmp_path / "file" / "folder", said.append)
     put(store)

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rrtf.identity import fingerprint
+from rrtf.generation.endpoints import OpenAIConfig, endpoint_revision
+from rrtf.identity import Json, fingerprint, stable
 from rrtf.protocols import Generator
 
 
@@ -53,11 +54,12 @@ class ScriptedConfig(BaseModel):
     """The answer to every other prompt."""
 
 
-GeneratorConfig = Annotated[TransformersConfig | ScriptedConfig, Field(discriminator="engine")]
+AnyEngine = TransformersConfig | OpenAIConfig | ScriptedConfig
+GeneratorConfig = Annotated[AnyEngine, Field(discriminator="engine")]
 
 
 @contextmanager
-def open_generator(config: TransformersConfig | ScriptedConfig, model_name: str, how: GenerationHow | None = None) -> Yields[Generator]:
+def open_generator(config: AnyEngine, model_name: str, how: GenerationHow | None = None) -> Yields[Generator]:
     """The engine that `config` names, with `model_name` loaded, for the length of the block. Raises `EngineError`."""
     match config:
         case TransformersConfig():
@@ -65,18 +67,30 @@ def open_generator(config: TransformersConfig | ScriptedConfig, model_name: str,
 
             with open_transformers(config.dtype, how or GenerationHow(), model_name) as generator:
                 yield generator
+        case OpenAIConfig():
+            from rrtf.generation.openai import open_openai
+
+            with open_openai(config, model_name) as generator:
+                yield generator
         case ScriptedConfig():
             from rrtf.generation.scripted import ScriptedGenerator, from_mapping
 
             yield ScriptedGenerator(from_mapping(config.answers, config.default), model=model_name)
 
 
-def revision(config: TransformersConfig | ScriptedConfig, model_name: str) -> str:
+def revision(config: AnyEngine, model_name: str) -> str:
     """What fixes the answers of a model under this engine, found without loading weights. Raises `EngineError`."""
     match config:
         case TransformersConfig():
             from rrtf import checkpoints
 
             return checkpoints.revision(model_name)
+        case OpenAIConfig():
+            return endpoint_revision(config)
         case ScriptedConfig():
             return fingerprint([config.answers, config.default])
+
+
+def identity(config: AnyEngine) -> Json:
+    """What of an engine's config changes results: what stands for it in the identity of a stage."""
+    return config.identity() if isinstance(config, OpenAIConfig) else stable(config.model_dump(mode="json"))

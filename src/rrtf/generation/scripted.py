@@ -50,11 +50,11 @@ class ScriptedGenerator:
         """One completion per prompt and seed, in the order asked for."""
         for prompt in prompts:
             for index in range(len(prompt.seeds)):
-                text, stop, count = _limit(self._script(prompt, index), sampling)
-                yield Completion(prompt.key, index, text, stop, len(_TOKEN.findall(prompt.text + prompt.prefill)), count)
+                text, stop, count = limited(self._script(prompt, index), sampling)
+                yield Completion(prompt.key, index, text, stop, token_count(prompt.text + prompt.prefill), count)
 
 
-def _limit(answer: str, sampling: Sampling) -> tuple[str, StopReason, int]:
+def limited(answer: str, sampling: Sampling) -> tuple[str, StopReason, int]:
     """Apply stop strings and the token limit as a model's engine would: (text, reason, tokens)."""
     tokens = _TOKEN.findall(answer)
     text = "".join(tokens[: sampling.max_new_tokens])
@@ -62,4 +62,9 @@ def _limit(answer: str, sampling: Sampling) -> tuple[str, StopReason, int]:
     cuts = [at for at in (text.find(string) for string in sampling.stop) if at >= 0]
     if cuts:
         text, stop = text[: min(cuts)], "stop"
-    return text, stop, len(_TOKEN.findall(text))
+    return text, stop, token_count(text)
+
+
+def token_count(text: str) -> int:
+    """How many tokens a text has here."""
+    return len(_TOKEN.findall(text))

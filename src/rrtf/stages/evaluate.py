@@ -21,6 +21,7 @@ from rrtf.engine import artifacts
 from rrtf.engine.stage import Case, Failure, MapStage, Opener, Task, Work
 from rrtf.errors import DataError, RecipeError
 from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
+from rrtf.generation import identity as engine_identity
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import EXAM, ExamProblem, Graded, exam_problem
 from rrtf.judging import Judge, judge_identity, open_judge, weakest
@@ -150,7 +151,7 @@ def stage(
     identity: Json = {
         "model": model or "trained",
         "revision": revision,
-        "engine": engine.model_dump(mode="json"),
+        "engine": engine_identity(engine),
         "max_new_tokens": config.max_new_tokens,
         "sandbox": judge_identity(sandbox),
         "seed": config.seed,

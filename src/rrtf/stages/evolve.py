@@ -29,6 +29,7 @@ from rrtf.evolution.lineage import Evolved
 from rrtf.evolution.testing import TestingConfig
 from rrtf.formats import write_problems
 from rrtf.generation import GenerationHow, GeneratorConfig, TransformersConfig, open_generator
+from rrtf.generation import identity as engine_identity
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import EVOLVED, REWRITE, SEEDS, TESTS
 from rrtf.judging import Judge, judge_identity, open_judge, weakest
@@ -69,7 +70,7 @@ def stages(
     notes: Callable[[], Json],
 ) -> tuple[MapStage, MapStage, MapStage, FoldStage]:
     """The four of them, in order."""
-    author: dict[str, Json] = {"model": config.model, "revision": revision, "engine": config.engine.model_dump(mode="json"), "seed": seed}
+    author: dict[str, Json] = {"model": config.model, "revision": revision, "engine": engine_identity(config.engine), "seed": seed}
     given = list(seeds.read(config.seeds))
     if not any(row.problem for row in given):
         reason = f" The first row: {given[0].dropped}" if given else ""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rrtf.answering import Decoding, answers, reference_response
 from rrtf.engine.stage import Failure, MapStage, Opener, Task, Work
 from rrtf.generation import GenerationHow, GeneratorConfig, open_generator
+from rrtf.generation import identity as engine_identity
 from rrtf.identity import Json
 from rrtf.joins import CURATE, kept_problem
 from rrtf.prompting import FormatName
@@ -53,7 +54,7 @@ def stage(
         "model": model,
         "revision": revision,
         "role": role,
-        "engine": engine.model_dump(mode="json"),
+        "engine": engine_identity(engine),
         "sampling": config.model_dump(mode="json", exclude={"n"}),
         "seed": seed,
     }
