@@ -90,7 +90,7 @@ def main() -> int:
         print("interrupted: what follows is about the candidates so far")
     took = time.monotonic() - began
     kept = [one for one in found if one.kept]
-    print(f"{len(kept)} of {len(found)} candidates kept in {took / 60:.1f} minutes ({_spent() - spent:.0f} processor seconds, sandbox included)")
+    print(f"{len(kept)} of {len(found)} candidates kept in {took / 60:.1f} minutes ({_spent() - spent:.0f} processor seconds, without programs that the sandbox disowned)")
     print("\n".join([*table(found), *counted(kept, held_out)]), flush=True)
     if options.out:
         formats.write_problems(options.out, [one.problem for one in kept])
