@@ -24,8 +24,11 @@ from rrtf.benchmarks.starter import starter
 from rrtf.errors import RrtfError
 from rrtf.evolution.guided import Evolved, GuidedConfig, evolve
 from rrtf.evolution.guided.config import GATE
+from rrtf.overlap.duplicates import repeats
+from rrtf.overlap.leaks import OverlapConfig, on_paper
+from rrtf.overlap.trees import form
+from rrtf.overlap.words import words
 from rrtf.quality.gate import gate
-from rrtf.quality.likeness import near_statements, overlaps, shape, words
 from rrtf.records import Problem
 from rrtf.sandbox import ProcessConfig, SandboxRuntime
 
@@ -47,18 +50,19 @@ def table(found: list[Evolved]) -> list[str]:
 def counted(kept: list[Evolved], held_out: list[Problem]) -> list[str]:
     """What can be said of the corpus as a whole."""
     problems = [one.problem for one in kept]
-    shapes = {shape(problem.reference or "", problem.entry_point)[0] for problem in problems}
+    shapes = {known.whole for problem in problems if (known := form(problem.reference or "")) is not None}
     trees = {ast.dump(ast.parse(problem.reference or "")) for problem in problems}
-    texts = {" ".join(words(problem)) for problem in problems}
-    twins = {other.id for _, other, _ in near_statements(problems)}
+    texts = {" ".join(words(problem.instruction)) for problem in problems}
+    twins = list(repeats(problems))
+    leaks = {found.problem for found in on_paper(problems, held_out, OverlapConfig())}
     rounds = Counter(one.lineage.round for one in kept)
     return [
         f"kept per round: {', '.join(f'{number}: {count}' for number, count in sorted(rounds.items()))}",
         f"seeds with descendants: {len({one.lineage.seed for one in kept})}; rows of operators in use: {len({one.lineage.method for one in kept})}",
-        f"different references, syntax tree: {len(trees)}; without names, texts and annotations: {len(shapes)}",
-        f"different statements by their words: {len(texts)}; nearly that of an earlier one (half of the shingles): {len(twins)}",
+        f"different references, syntax tree: {len(trees)}; but for names, texts and order: {len(shapes)}",
+        f"different statements by their words: {len(texts)}; that repeat an earlier problem by the rules of curation: {len(twins)}",
         f"tests: {sum(len(problem.tests) for problem in problems)}",
-        f"sharing ten words or code tokens in a row with one of {len(held_out)} held-out: {len({one.id for one, _, _ in overlaps(problems, held_out)})}",
+        f"overlapping on paper with one of {len(held_out)} held-out problems: {len(leaks)}",
     ]
 
 
@@ -90,7 +94,7 @@ def main() -> int:
         print("interrupted: what follows is about the candidates so far")
     took = time.monotonic() - began
     kept = [one for one in found if one.kept]
-    print(f"{len(kept)} of {len(found)} candidates kept in {took / 60:.1f} minutes ({_spent() - spent:.0f} processor seconds, without programs that the sandbox disowned)")
+    print(f"{len(kept)} of {len(found)} candidates kept in {took / 60:.1f} minutes, {_spent() - spent:.0f} processor seconds of its own")
     print("\n".join([*table(found), *counted(kept, held_out)]), flush=True)
     if options.out:
         formats.write_problems(options.out, [one.problem for one in kept])

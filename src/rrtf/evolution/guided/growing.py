@@ -23,9 +23,10 @@ from rrtf.evolution.guided.tables import rows
 from rrtf.evolution.guided.writing import written
 from rrtf.evolution.lineage import Lineage
 from rrtf.identity import derive_seed, fingerprint
+from rrtf.overlap.trees import Solutions, solutions
+from rrtf.overlap.words import Statements, statements
 from rrtf.protocols import Sandbox
 from rrtf.quality.gate import RULES, gate
-from rrtf.quality.likeness import overlaps
 from rrtf.quality.mutants import some_mutants
 from rrtf.records import CallTest, Problem
 from rrtf.sandbox import SandboxConfig, SandboxRuntime, compare, open_sandbox
@@ -70,7 +71,9 @@ class _Growth:
     config: GuidedConfig
     sandbox: SandboxConfig
     runtime: SandboxRuntime
-    held_out: Sequence[Problem]
+    said: Statements
+    """Of held-out problems."""
+    solved: Solutions
     seed: int
     tick: Tick
     index: Index = field(default_factory=Index)
@@ -88,11 +91,11 @@ def evolve(
 ) -> Iterator[Evolved]:
     """Every candidate and what became of it, until `config.target` are kept or nothing is left to try. `tick` counts kept problems.
 
-    Problems that operators cannot take apart (`forms.read`) are no parents. What is kept overlaps with no problem of `held_out` on paper, and does not what one
-    of these does that can be taken apart itself. The same problems, configuration and seed give the same candidates in the same order. Raises `SandboxError`
-    when nothing can be judged on this machine.
+    Problems that operators cannot take apart (`forms.read`) are no parents. What is kept overlaps with no problem of `held_out` on paper (`rrtf.overlap`), and
+    does not what one of these does that can be taken apart itself. The same problems, configuration and seed give the same candidates in the same order.
+    Raises `SandboxError` when nothing can be judged on this machine.
     """
-    growth = _Growth(config, sandbox, runtime, held_out, seed, tick)
+    growth = _Growth(config, sandbox, runtime, statements(held_out), solutions(held_out), seed, tick)
     seeds = [_Known(form, problem.id, problem.id) for problem in problems if (form := read(problem)) is not None]
     with open_sandbox(sandbox, runtime) as box:
         members = [Member(one.form, one.form.name) for one in seeds]
@@ -255,8 +258,11 @@ def _accepted(growth: _Growth, problems: dict[int, Problem], box: Sandbox, threa
     """Why problems are not accepted: likeness to held-out ones, or the gate."""
     config, places = growth.config, {problem.id: place for place, problem in problems.items()}
     refused: dict[int, tuple[str, str]] = {}
-    for problem, theirs, shared in overlaps(list(problems.values()), growth.held_out):
-        refused.setdefault(places[problem.id], ("overlaps with a held-out problem", f"it shares {shared!r} with {theirs.name}"))
+    for place, problem in problems.items():
+        if (words := growth.said.shared(problem)) is not None:
+            refused[place] = "says what a held-out problem says", f"{words[0]}: {words[1]!r}"
+        elif (held := growth.solved.held(problem.reference or "")) is not None:
+            refused[place] = "holds a held-out problem's solution", f"{held[0]}: {held[1]}"
     fit = {place: problem for place, problem in problems.items() if place not in refused}
     for place, survived in _survivors(fit, config, box, threads).items():
         refused[place] = RULES["weak_tests"], survived

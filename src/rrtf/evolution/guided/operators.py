@@ -59,7 +59,7 @@ def _join(*texts: str) -> str:
 def after(form: Form, row: Row, rng: random.Random) -> Draft | None:
     """Something is done with the result."""
     step, gives, grown = as_step(form.text), kinds.concrete(row.gives, form.result), _with_extra(form, row.extra)
-    if step is None or not gives or not kinds.matches(row.on, form.result) or grown is None:
+    if step is None or not gives or not kinds.matches(row.on, form.result) or grown is None or form.name.startswith(f"{row.name}_of_"):
         return None
     parameters, x = grown
     used = taken(form) | _bound(row.expression) | {x}

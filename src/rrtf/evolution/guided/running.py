@@ -16,8 +16,8 @@ from typing import cast
 
 from rrtf import values
 from rrtf.evolution.guided import trial
+from rrtf.overlap import probe
 from rrtf.protocols import Program, Sandbox
-from rrtf.quality import probe
 from rrtf.records import CallTest, Limits
 
 PATIENCE = 0.05
@@ -88,6 +88,6 @@ CANDIDATES = {candidates!r}
 {body}
 
 def run(place):
-    load([], {PATIENCE})
+    load([])
     return outcomes(*CANDIDATES[place], {PATIENCE})
 """

@@ -1,6 +1,6 @@
 """Runs inside the sandbox: many references in one process, each called on its own arguments.
 
-Its text is put behind that of `rrtf.quality.probe`, whose names it uses, and in front of the references, so it uses the standard library only.
+Its text is put behind that of `rrtf.overlap.probe`, whose names it uses, and in front of the references, so it uses the standard library only.
 Not here: what the results mean; that is decided outside.
 """
 
@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from rrtf.quality.probe import Slow, _function, _limited, _size  # pyright: ignore[reportPrivateUsage]
+from rrtf.overlap.probe import LOADING, Slow, _function, _limited, _size  # pyright: ignore[reportPrivateUsage]
 
 LARGEST = 400
 """Larger results make no good tests."""
@@ -18,7 +18,7 @@ LARGEST = 400
 
 def outcomes(source: str, entry_point: str, inputs: list[list[Any]], patience: float) -> list[list[Any]]:
     """For every input `["value", result]`, `["raised", class, message]` or `["none"]`; nothing at all for a program that does not load."""
-    function = _limited(patience, _function, source, entry_point)
+    function = _limited(LOADING, _function, source, entry_point)
     return [] if function is None else [inside(function, arguments, patience) for arguments in inputs]
 
 
