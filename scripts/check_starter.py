@@ -4,7 +4,8 @@
 
 Claims: the file is in canonical form and its split follows from the names; each problem has at least 8 call-and-compare tests; every reference passes;
 stubs fail; at least 80 % of the mutants of each reference are noticed; no two problems are near-duplicates; none overlaps with HumanEval, nor with MBPP where
-its file is given (it is not shipped with us). The rules are stated in `rrtf.quality`. Not here: repairs; whoever changes the file mends what is found.
+its file is given (it is not shipped with us). The rules are stated in `rrtf.quality` and `rrtf.overlap`. Not here: repairs; whoever changes the file mends
+what is found.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ from rrtf.benchmarks.humaneval import HumanEval
 from rrtf.benchmarks.mbpp import Mbpp
 from rrtf.benchmarks.starter import TRAIN, starter
 from rrtf.errors import RrtfError
-from rrtf.quality import sets
+from rrtf.judging import Judge, Tally, open_judge
+from rrtf.overlap.behaviour import alike
+from rrtf.overlap.duplicates import repeats
+from rrtf.overlap.leaks import WAYS, OverlapConfig, on_paper
+from rrtf.protocols import Sandbox
 from rrtf.quality.findings import Finding
 from rrtf.quality.gate import GateConfig, Gated, gate
 from rrtf.quality.split import stratified
@@ -53,6 +58,23 @@ def form(problems: Sequence[Problem]) -> Iterator[Finding]:
             yield Finding(given.name, "too few tests", f"{calls} of {LEAST_TESTS}")
 
 
+def near_duplicates(problems: Sequence[Problem], box: Sandbox, judge: Judge, threads: int) -> Iterator[Finding]:
+    """Pairs of our problems that are nearly one, on paper or by what their references do."""
+    for found in repeats(problems):
+        yield Finding(found.problem, "near-duplicate", found.how)
+    for pair in alike(problems, problems, box, judge, threads):
+        yield Finding(pair.reference.name, "near-duplicate by behaviour", f"its reference passes the tests of {pair.exam.name}")
+
+
+def overlap(problems: Sequence[Problem], benchmark: Sequence[Problem], box: Sandbox, judge: Judge, threads: int) -> Iterator[Finding]:
+    """Problems that a benchmark holds too: on paper, or by behaviour in either direction."""
+    yield from on_paper(problems, benchmark, OverlapConfig())
+    for pair in alike(problems, benchmark, box, judge, threads):
+        yield Finding(pair.reference.name, WAYS["behaviour"], pair.exam.name)
+    for pair in alike(benchmark, problems, box, judge, threads):
+        yield Finding(pair.exam.name, "a benchmark's reference passes its tests", pair.reference.name)
+
+
 def report(claim: str, check: Callable[[], Iterable[Finding]]) -> int:
     """Print a claim and what speaks against it; returns how much does."""
     began = time.monotonic()
@@ -80,17 +102,17 @@ def main() -> int:
             yield from found.findings
             yield from (Finding(found.problem.name, "not judged", failure) for failure in found.fitness.failures)
 
-    with open_sandbox(runtime=runtime) as box:
+    with open_sandbox(runtime=runtime) as box, open_judge(ProcessConfig(), runtime, Tally()) as judge:
         found = report("canonical form, split by the rule, enough tests", lambda: form(problems))
         found += report(f"references pass, every time; stubs fail; at least {GATE.kill_rate:.0%} of each reference's mutants are noticed", fit)
         tried = [found.fitness for found in counted]
         mutants = f"{sum(one.killed for one in tried)} of {sum(one.mutants for one in tried)} mutants noticed"
         print(f"       {sum(one.programs for one in tried)} programs judged; {mutants}", flush=True)
-        found += report("no near-duplicates by statement, reference or behaviour", lambda: sets.near_duplicates(problems, box, threads))
-        found += report("no overlap with HumanEval", lambda: sets.overlap(problems, HumanEval().problems(), box, threads))
+        found += report("no near-duplicates by statement, reference or behaviour", lambda: near_duplicates(problems, box, judge, threads))
+        found += report("no overlap with HumanEval", lambda: overlap(problems, HumanEval().problems(), box, judge, threads))
         if options.mbpp:
             mbpp = Mbpp(options.mbpp).problems()
-            found += report(f"no overlap with the {len(mbpp)} MBPP problems given", lambda: sets.overlap(problems, mbpp, box, threads))
+            found += report(f"no overlap with the {len(mbpp)} MBPP problems given", lambda: overlap(problems, mbpp, box, judge, threads))
         else:
             print("not checked: overlap with MBPP (its file is not shipped with us; give --mbpp PATH)")
     return 1 if found else 0

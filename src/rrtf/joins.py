@@ -28,7 +28,12 @@ class Curation:
     dropped: str = ""
     """Why it is not used; empty when it is."""
     findings: tuple[str, ...] = ()
-    """What the gate found, each as rule and detail, the gravest first; kept problems may have some too."""
+    """What was found, each as rule and detail, the gravest first; kept problems may have some too."""
+
+    @property
+    def reason(self) -> str:
+        """The kind of reason why it is not used, the same for every problem; empty when it is used."""
+        return "it is a problem of the examination" if self.dropped.endswith(" of the examination") else self.dropped.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ from rrtf.engine.artifacts import write_text
 from rrtf.engine.progress import progress
 from rrtf.formats import write_problems
 from rrtf.identity import fingerprint
+from rrtf.overlap.duplicates import repeats
 from rrtf.quality.findings import Finding
-from rrtf.quality.gate import RULES, GateConfig, Gated, gate, near_duplicates
+from rrtf.quality.gate import RULES, GateConfig, Gated, gate
 from rrtf.records import Problem
 from rrtf.sandbox import SandboxConfig, SandboxRuntime
 
@@ -92,7 +93,8 @@ def check_file(
     owed = [problem for problem in problems if first[keys[problem.name]] is problem and keys[problem.name] not in known]
     reused = sum(keys[problem.name] in known for problem in problems)
     failures = _gate(owed, config, sandbox, runtime, journal, keys, known)
-    twins = dict(near_duplicates(problems)) if config.near_duplicate != "off" else {}
+    looked = [problem for problem in problems if keys[problem.name] in known and known[keys[problem.name]].keep]
+    twins = {found.problem: found.how for found in repeats(looked)} if config.near_duplicate != "off" else {}
     rows = [_named(known[keys[problem.name]], problem.name, twins, config) for problem in problems if keys[problem.name] in known]
     if out is not None:
         try:
@@ -119,11 +121,10 @@ def _gate(
     failures: dict[str, str] = {}
     if not owed:
         return failures
-    alone = config.model_copy(update={"near_duplicate": "off"})
     with ExitStack() as stack:
         file = None if journal is None else stack.enter_context(_appended(journal))
         tick = stack.enter_context(progress("check", len(owed), "problems"))
-        for found in gate(owed, alone, sandbox, runtime, tick):
+        for found in gate(owed, config, sandbox, runtime, tick):
             key = keys[found.problem.name]
             if not found.judged:
                 failures[key] = found.fitness.failures[0]

@@ -273,6 +273,9 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
         recipe = recipe.model_copy(update={"evolve": evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source})})})
     more = tuple(_model_anchored(teacher, folder) if isinstance(teacher, ModelTeacher) else teacher for teacher in recipe.more_teachers)
     recipe = recipe.model_copy(update={"more_teachers": more})
+    overlap = recipe.problems.overlap
+    kept_from = overlap.model_copy(update={"benchmarks": tuple(_benchmark(name, folder) for name in overlap.benchmarks)})
+    recipe = recipe.model_copy(update={"problems": recipe.problems.model_copy(update={"overlap": kept_from})})
     benchmarks = tuple(_benchmark(name, folder) for name in recipe.evaluate.benchmarks)
     return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks})})
 

@@ -48,6 +48,7 @@ default = '''{answer}'''
 
 [problems]
 source = "evolve"
+rules.answer_in_statement = "off"
 
 [evaluate]
 benchmarks = ["starter"]

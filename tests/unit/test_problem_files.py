@@ -193,7 +193,8 @@ def test_problems_that_differ_in_their_names_alone_are_checked_once(rrtf: Any, t
     rrtf("check", write(tmp_path, [FAULTS[0], {**FAULTS[0], "name": "again"}]), "--out", out, *QUICK)
     rows = found(tmp_path, "out.jsonl")
     assert [finding["rule"] for finding in rows["again"]["findings"]] == [RULES["near_duplicate"]]
-    assert {**rows["again"], "name": "sound", "findings": []} == rows["sound"]
+    assert not rows["again"]["keep"]
+    assert {**rows["again"], "name": "sound", "findings": [], "keep": True} == rows["sound"]
 
 
 def test_what_we_could_not_judge_is_neither_kept_nor_dropped(rrtf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,15 +229,21 @@ def test_the_pipeline_drops_what_the_check_drops_and_counts_it(rrtf: Any, tmp_pa
     write(tmp_path, [*chosen, user_files.problem(6)])
     recipe = user_files.recipe(tmp_path, source='[problems]\nsource = "problems.jsonl"\n[problems.gate]\nreference_fails = "drop"\nmutants = 10')
     assert json.loads(rrtf("curate", recipe).out.removeprefix("curate: ")) == {
-        "kept": 6,
+        "kept": 5,
+        "it is nearly another problem": 1,
         "kept, but it has few tests": 1,
-        "kept, but it is nearly another problem": 1,
         "kept, but its tests miss small faults": 1,
         "kept, but no reference": 1,
         "kept, but tests ask the same twice": 1,
         "a program that does nothing passes": 1,
         "its reference fails": 2,
         "its tests do not say the same every time": 1,
+        "dropped, such as": {
+            "its reference fails": ["reference-fails", "contradicting"],
+            "its tests do not say the same every time": ["flaky"],
+            "a program that does nothing passes": ["stub"],
+            "it is nearly another problem": ["twin"],
+        },
     }
     shown = [json.loads(line) for line in rrtf("show", tmp_path / "run", "curate").out.splitlines()]
     dropped = {row["problem"]["name"]: row["dropped"] for row in shown if row["dropped"]}

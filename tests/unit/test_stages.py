@@ -18,8 +18,10 @@ from rrtf.engine.stage import Case, Failure, MapStage, Row, Task
 from rrtf.errors import DataError, EngineError
 from rrtf.generation import GenerationHow, ScriptedConfig
 from rrtf.joins import Curation, ExamProblem, Ranking
+from rrtf.overlap.leaks import OverlapConfig
 from rrtf.quality import fitness
 from rrtf.quality.gate import GateConfig
+from rrtf.quality.rules import RulesConfig
 from rrtf.ranking import RankingConfig, Reason
 from rrtf.records import Author, CallTest, Outcome, Problem, Response, Verdict
 from rrtf.sandbox import ProcessConfig, SandboxRuntime
@@ -147,7 +149,47 @@ def test_curate_stops_at_a_bad_reference_or_drops_it(tmp_path: Path, judge: Judg
     dropped = curated(config.model_copy(update={"gate": config.gate.model_copy(update={"reference_fails": "drop"})}))
     assert [row.dropped.split(":")[0] for row in dropped] == ["", "its reference fails"]
     summary = curate.stage(config, BOX, RUNTIME, ()).summarize(iter(dropped))
-    assert summary == {"its reference fails": 1, "kept": 1}
+    assert summary == {"its reference fails": 1, "kept": 1, "dropped, such as": {"its reference fails": ["add/1"]}}
+
+
+def test_curate_drops_by_rules_overlap_and_likeness_and_says_why(tmp_path: Path, judge: Judge) -> None:
+    words = "Tell how many of the books in the given list are on loan."
+    files = [
+        user_files.problem(0),
+        user_files.problem(1, instruction="As an AI language model I can add one."),
+        user_files.problem(2, instruction=f"{words} Now!"),
+        user_files.problem(3, instruction=f"{words} Twice.", reference="def add3(x):\n    return x + 3\n"),
+        user_files.problem(4, instruction="Count the lent books of a library whose shelves nobody has tidied for years."),
+        user_files.problem(5, name="add/5b", instruction="Count the lent books of a library whose shelves nobody has tidied for years!", reference=None),
+    ]
+    exam = [problem(9, name="exam/9", instruction=f"Please: {words}", tests=(CallTest('["a"]', "1"),), reference="def add9(x):\n    return len(x)\n")]
+    config = problems_of(user_files.problems(tmp_path, files))
+    found = {row.problem.name: row.dropped for row in curated(config, exam)}
+    assert found == {
+        "add/0": "",
+        "add/1": "it holds a refusal: 'As an AI'",
+        "add/2": "it says what a benchmark's task says: exam/9: 'tell how many of the books in the given list'",
+        "add/3": "it says what a benchmark's task says: exam/9: 'tell how many of the books in the given list'",
+        "add/4": "",
+        "add/5b": "it is nearly another problem: 100% of the shingles of its statement are those of add/4",
+    }
+    off = config.model_copy(update={"rules": RulesConfig(refusal="off"), "overlap": OverlapConfig(words="warn")})
+    kept = {row.problem.name: row for row in curated(off, exam)}
+    assert [name for name, row in kept.items() if row.dropped] == ["add/5b"]
+    assert kept["add/2"].findings[0].startswith("it says what a benchmark's task says: exam/9")
+    stop = config.model_copy(update={"rules": RulesConfig(refusal="stop")})
+    with pytest.raises(DataError, match=r"add/1: it holds a refusal.*--set problems\.rules\.refusal=drop"):
+        curated(stop, exam)
+
+
+def test_benchmarks_that_are_not_examined_are_kept_away_from_too(source: ProblemsConfig, judge: Judge, tmp_path: Path) -> None:
+    ten = "one two three four five six seven eight nine ten"
+    (tmp_path / "other").mkdir()
+    bench = user_files.problems(tmp_path / "other", [user_files.problem(8, instruction=ten)])
+    mine = user_files.problems(tmp_path, [user_files.problem(0), user_files.problem(1, instruction=ten)])
+    config = problems_of(mine).model_copy(update={"overlap": OverlapConfig(benchmarks=(str(bench),), behaviour="off")})
+    assert [row.reason for row in curated(config)] == ["", "it says what a benchmark's task says"]
+    assert curate.stage(config, BOX, RUNTIME, ()).identity != curate.stage(problems_of(mine), BOX, RUNTIME, ()).identity
 
 
 def test_curate_asks_nothing_of_problems_without_a_reference(tmp_path: Path, judge: Judge) -> None:

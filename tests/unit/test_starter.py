@@ -7,7 +7,7 @@ import pytest
 
 from rrtf import values
 from rrtf.benchmarks.starter import TRAIN, starter
-from rrtf.quality import likeness
+from rrtf.overlap.duplicates import repeats
 from rrtf.quality.gate import GateConfig, gate
 from rrtf.quality.split import stratified
 from rrtf.records import CallTest, Problem
@@ -54,8 +54,7 @@ def test_each_problem_has_the_shape_that_models_are_examined_in(problem: Problem
 
 
 def test_statements_and_references_differ() -> None:
-    assert not list(likeness.near_statements(PROBLEMS))
-    assert not list(likeness.near_references(PROBLEMS))
+    assert not list(repeats(PROBLEMS))
 
 
 def test_a_sample_holds_together() -> None:

@@ -8,7 +8,7 @@ group all programs of a kind are judged at once, over every worker:
 3. Faulty copies of each reference that passed. They may loop for ever, so each gets `PATIENCE` times the processor seconds of its reference, and at least
    `LEAST_SECONDS`, where that is less than the limit.
 
-Not here: what is good enough (`rrtf.quality.gate`), problems against one another (`rrtf.quality.likeness`, `rrtf.quality.behaviour`).
+Not here: what is good enough (`rrtf.quality.gate`), problems against one another (`rrtf.overlap`).
 """
 
 from __future__ import annotations

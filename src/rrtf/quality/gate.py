@@ -2,7 +2,8 @@
 
 Each rule has an action. `drop` leaves the problem out with its reason, `warn` says what was seen and keeps it, `off` does not look (and saves the programs it
 would take), `stop` is `drop` in `rrtf check` and ends a pipeline, so that somebody looks. Not here: what is run (`rrtf.quality.fitness`), what is read off the
-tests (`rrtf.quality.suites`), and likeness to the problems of an examination, which is not a fault of the problem (`rrtf.stages.curate`).
+tests (`rrtf.quality.suites`), which problems of a set are nearly one (`rrtf.overlap.duplicates`; whoever asks the gate adds that, for it is about the set),
+and likeness to benchmarks, which is not a fault of the problem (`rrtf.overlap.leaks`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rrtf.quality.findings import Action, Finding
 from rrtf.quality.fitness import Effort, Fitness, Tick, measure
-from rrtf.quality.likeness import near_references, near_statements
 from rrtf.quality.suites import contradicting, repeated, size
 from rrtf.records import Problem
 from rrtf.sandbox import SandboxConfig, SandboxRuntime
@@ -57,8 +57,9 @@ class GateConfig(BaseModel):
     """It has fewer than `least_tests` tests, counting every assertion in code."""
     duplicate_tests: Action = "warn"
     """Two tests ask the same and expect the same: there are fewer tests than it seems."""
-    near_duplicate: Action = "warn"
-    """Its statement or its reference is nearly that of an earlier problem of the same file, by the rules of `rrtf.quality.likeness`."""
+    near_duplicate: Action = "drop"
+    """Its statement or its reference is nearly that of an earlier problem that is kept, by the rules of `rrtf.overlap.duplicates`: it would teach the same
+    twice."""
 
     kill_rate: float = Field(default=0.8, ge=0, le=1)
     """Least share of faulty copies that the tests must notice. Some copies are no worse than the reference, so 1 asks too much."""
@@ -116,24 +117,23 @@ class Gated:
 def gate(problems: Sequence[Problem], config: GateConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, tick: Tick = lambda count: None) -> Iterator[Gated]:
     """What the gate says of each problem, in order, a group of problems at a time. `tick` counts finished problems.
 
-    Problems must differ in their ids. A problem that could not be judged to its end has findings all the same; see `Gated.judged`. Raises `SandboxError` when
-    nothing can be judged on this machine.
+    Problems must differ in their ids, and are not compared with one another. A problem that could not be judged to its end has findings all the same; see
+    `Gated.judged`. Raises `SandboxError` when nothing can be judged on this machine.
     """
-    twins = dict(near_duplicates(problems)) if config.near_duplicate != "off" else {}
     for fitness in measure(problems, sandbox, runtime, config.effort(), tick):
-        yield Gated(fitness, tuple(findings(fitness, config, sandbox.limits.cpu_seconds, twins.get(fitness.problem.name))))
+        yield Gated(fitness, tuple(findings(fitness, config, sandbox.limits.cpu_seconds)))
 
 
-def findings(fitness: Fitness, config: GateConfig, cpu_seconds: float, twin: str | None) -> Iterator[Finding]:
+def findings(fitness: Fitness, config: GateConfig, cpu_seconds: float) -> Iterator[Finding]:
     """Every finding about one problem, by the rules that are not off."""
-    seen = _seen(fitness, config, cpu_seconds, twin)
+    seen = _seen(fitness, config, cpu_seconds)
     for rule, words in RULES.items():
         detail, action = seen.get(rule, ""), config.action(rule)
         if detail and action != "off":
             yield Finding(fitness.problem.name, words, detail, action)
 
 
-def _seen(fitness: Fitness, config: GateConfig, cpu_seconds: float, twin: str | None) -> dict[str, str]:
+def _seen(fitness: Fitness, config: GateConfig, cpu_seconds: float) -> dict[str, str]:
     """What was seen, by rule."""
     problem, reference = fitness.problem, fitness.reference
     seen = {
@@ -141,7 +141,6 @@ def _seen(fitness: Fitness, config: GateConfig, cpu_seconds: float, twin: str | 
         "duplicate_tests": _first(repeated(problem)),
         "flaky": _first(fitness.flaky),
         "stub_passes": ", ".join(fitness.passing_stubs),
-        "near_duplicate": twin or "",
     }
     if problem.reference is None:
         seen["no_reference"] = "its tests cannot be checked, and it has no answer to learn from"
@@ -158,11 +157,3 @@ def _seen(fitness: Fitness, config: GateConfig, cpu_seconds: float, twin: str | 
 
 def _first(found: Sequence[str]) -> str:
     return found[0] + (f", and {len(found) - 1} more" if len(found) > 1 else "") if found else ""
-
-
-def near_duplicates(problems: Sequence[Problem]) -> Iterator[tuple[str, str]]:
-    """The later problem of every pair that is nearly one, by statement or by reference, and which one it is like."""
-    for one, other, similarity in near_statements(problems):
-        yield other.name, f"{similarity:.0%} of the shingles of its statement are those of {one.name}"
-    for one, other in near_references(problems):
-        yield other.name, f"its reference is that of {one.name} but for names and texts"

@@ -48,16 +48,12 @@ def arguments(test: CallTest) -> list[object]:
 
 
 def asked(problem: Problem) -> int | None:
-    """With how many positional arguments a problem's tests call; None when they call a method or nothing, use keywords, or do not
-    agree.
-    """
-    if problem.entry_point is not None and owner(problem.entry_point) is not None:
-        return None  # whoever compares functions by calling them does not make objects
-    first = problem.tests[0]
+    """With how many positional arguments a problem's tests call; None when they call nothing, use keywords, or do not agree."""
+    first = problem.tests[0] if problem.tests else None
     if isinstance(first, CallTest):
         counts = {len(arguments(test)) for test in problem.tests if isinstance(test, CallTest) and test.kwargs == "{}"}
         return counts.pop() if len(counts) == 1 else None
-    if isinstance(first, AssertTest) and problem.reference is not None and problem.entry_point is not None:
+    if isinstance(first, AssertTest) and problem.reference is not None and problem.entry_point is not None and owner(problem.entry_point) is None:
         least, most = arity(problem.reference, problem.entry_point)
         return least if 0 <= least <= most else None
     return None

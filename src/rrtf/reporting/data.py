@@ -86,6 +86,8 @@ class Flow:
     """Pairs of a better and a worse answer."""
     targets: int
     """Answers that the cross-entropy term imitates."""
+    dropped_such: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """The first few problems that were dropped before sampling, by reason, each with what was seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,19 @@
 """curate: problem files -> problems fit to learn from, each drop with its reason.
 
-The gate is that of `rrtf check` (`rrtf.quality.gate`). A problem that *is* an examination problem is dropped too. Not here yet: overlap with benchmarks by text
-and behaviour.
+What costs least comes first, and what is dropped goes no further: equal problems and those that *are* examination problems; the rules of thumb
+(`rrtf.quality.rules`); overlap with benchmarks on paper and then by running (`rrtf.overlap.leaks`); the gate, which is that of `rrtf check`
+(`rrtf.quality.gate`); and of what the gate keeps, problems that are nearly an earlier one (`rrtf.overlap.duplicates`). Not here: what any of these look at.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,7 +25,13 @@ from rrtf.formats import read_problems
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import CURATE, EVOLVED, Curation
 from rrtf.judging import judge_identity
-from rrtf.quality.gate import RULES, GateConfig, Gated, gate
+from rrtf.overlap.duplicates import repeats
+from rrtf.overlap.leaks import WAYS, OverlapConfig, by_running, on_paper
+from rrtf.quality import gate as gates
+from rrtf.quality import rules as rules_of_thumb
+from rrtf.quality.findings import Finding
+from rrtf.quality.gate import GateConfig, gate
+from rrtf.quality.rules import RulesConfig, broken
 from rrtf.records import Problem
 from rrtf.sandbox import SandboxConfig, SandboxRuntime
 
@@ -41,6 +50,10 @@ class ProblemsConfig(BaseModel):
     """Use only the first so many training problems; none means all."""
     gate: GateConfig = GateConfig()
     """Which of them are fit to learn from. `rrtf check` asks the same and shows what would be dropped."""
+    rules: RulesConfig = RulesConfig()
+    """Rules of thumb for rows of a corpus; each can be switched off."""
+    overlap: OverlapConfig = OverlapConfig()
+    """How far to keep away from benchmarks."""
 
 
 def training_problems(config: ProblemsConfig, evolved: Path | None = None) -> list[Problem]:
@@ -56,71 +69,135 @@ def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntim
     """The stage. `exam` holds the problems that will be examined, which must not be learned from."""
     evolved = config.source == EVOLVE_SOURCE
     problems = [] if evolved else training_problems(config)
+    others = [problem for name in config.overlap.benchmarks for problem in open_benchmark(name).problems()]
     identity: Json = {
         "problems": [EVOLVE_SOURCE, config.limit] if evolved else fingerprint([[problem.id, problem.name] for problem in problems]),
         "gate": config.gate.model_dump(mode="json"),
+        "rules": config.rules.model_dump(mode="json"),
+        "overlap": config.overlap.model_dump(mode="json", exclude={"benchmarks"}),
         "sandbox": judge_identity(sandbox),
         "exam": fingerprint(sorted(problem.id for problem in exam)),
+        "benchmarks": fingerprint(sorted(problem.id for problem in others)),
     }
     return MapStage(
         name=CURATE,
-        version=3,
+        version=4,
         reads=(EVOLVED,) if evolved else (),
         row=Curation,
         key=lambda row: row.problem.id,
         order=lambda row: (),
         identity=identity,
-        open=partial(_open, config, sandbox, runtime, exam),
+        open=partial(_open, config, sandbox, runtime, exam, others),
         expected=lambda case: len(problems),
         unit="problems",
         summarize=_summary,
     )
 
 
-def _open(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem], inputs: Mapping[str, Path]) -> Opener:
+def _open(
+    config: ProblemsConfig,
+    sandbox: SandboxConfig,
+    runtime: SandboxRuntime,
+    exam: Sequence[Problem],
+    others: Sequence[Problem],
+    inputs: Mapping[str, Path],
+) -> Opener:
     evolved = artifacts.outputs(inputs[EVOLVED])[0] if EVOLVED in inputs else None
-    return partial(nullcontext, partial(_work, config, sandbox, runtime, exam, evolved))
+    return partial(nullcontext, partial(_work, config, sandbox, runtime, exam, others, evolved))
 
 
 def _work(
-    config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem], evolved: Path | None, task: Task
+    config: ProblemsConfig,
+    sandbox: SandboxConfig,
+    runtime: SandboxRuntime,
+    exam: Sequence[Problem],
+    others: Sequence[Problem],
+    evolved: Path | None,
+    task: Task,
 ) -> Iterator[Curation | Failure]:
     problems = training_problems(config, evolved)
     examined = {_question(problem): problem.name for problem in exam}
     different = {problem.id: problem for problem in reversed(problems)}  # of equal ones, the first
     asked = [problem for problem in problems if different[problem.id] is problem and _question(problem) not in examined]
-    task.tick(len(problems) - len(asked))
-    gated = {found.problem.id: found for found in gate(asked, config.gate, sandbox, runtime, task.tick)}
-    _stop(config, list(gated.values()))
+    seen = _Seen(len(problems), {problem.id: [] for problem in asked})
+    seen.add(asked, (finding for problem in asked for finding in broken(problem, config.rules)))
+    left = seen.kept(asked)
+    seen.add(left, on_paper(left, [*exam, *others], config.overlap))
+    left = seen.kept(left)
+    seen.add(left, by_running(left, [*exam, *others], config.overlap.behaviour, sandbox, runtime))
+    left = seen.kept(left)
+    task.tick(len(problems) - len(left))
+    failed: dict[str, str] = {}
+    for found in gate(left, config.gate, sandbox, runtime, task.tick):
+        if found.judged:
+            seen.add([found.problem], found.findings)
+        else:  # what could not be judged, for reasons of ours, says nothing about its problem: the next run decides
+            failed[found.problem.id] = found.fitness.failures[0]
+    if config.gate.near_duplicate != "off":
+        left = [problem for problem in seen.kept(left) if problem.id not in failed]
+        words = gates.RULES["near_duplicate"]
+        seen.add(left, (Finding(found.problem, words, found.how, config.gate.near_duplicate) for found in repeats(left)))
+    seen.stop(config)
     for problem in problems:
         if different[problem.id] is not problem:
             continue
         if _question(problem) in examined:
             yield Curation(problem, f"it is {examined[_question(problem)]} of the examination")
-        elif gated[problem.id].judged:
-            yield _curation(gated[problem.id])
-        else:  # what could not be judged, for reasons of ours, says nothing about its problem: the next run decides
-            yield Failure(problem.id, gated[problem.id].fitness.failures[0])
+        elif problem.id in failed:
+            yield Failure(problem.id, failed[problem.id])
+        else:
+            yield _curation(problem, seen.findings[problem.id])
 
 
-def _curation(gated: Gated) -> Curation:
-    dropped = next((f"{finding.rule}: {finding.detail}" for finding in gated.grave), "")
-    return Curation(gated.problem, dropped, tuple(f"{finding.rule}: {finding.detail}" for finding in gated.findings))
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was found so far."""
+
+    problems: int
+    """In the source."""
+    findings: dict[str, list[Finding]]
+    """By the id of the problem."""
+
+    def add(self, problems: Sequence[Problem], found: Iterable[Finding]) -> None:
+        """Take findings about some of the problems; `Finding` names them by name."""
+        ids = {problem.name: problem.id for problem in problems}
+        for finding in found:
+            self.findings[ids[finding.problem]].append(finding)
+
+    def kept(self, problems: Sequence[Problem]) -> list[Problem]:
+        """Those of the problems against which nothing was found so far."""
+        return [problem for problem in problems if not any(finding.action in _GRAVE for finding in self.findings[problem.id])]
+
+    def stop(self, config: ProblemsConfig) -> None:
+        """Raise `DataError` when somebody should look first."""
+        stopping = [finding for found in self.findings.values() for finding in found if finding.action == "stop"]
+        if not stopping:
+            return
+        names = list(dict.fromkeys(finding.problem for finding in stopping))
+        keys = sorted(key for key, words in _KEYS.items() for finding in stopping if finding.rule == words)
+        raise DataError(
+            f"{len(names)} of {self.problems} problems in {config.source} are not fit to learn from: "
+            f"{', '.join(map(str, stopping[:3]))}{', ...' if len(stopping) > 3 else ''}.",
+            why="Their tests would teach the wrong thing.",
+            hint=f"Mend them, or drop them with {' '.join(f'--set problems.{key}=drop' for key in dict.fromkeys(keys))}.",
+        )
 
 
-def _stop(config: ProblemsConfig, gated: Sequence[Gated]) -> None:
-    """Raise `DataError` when somebody should look first."""
-    stopping = [finding for found in gated if found.judged for finding in found.findings if finding.action == "stop"]
-    if not stopping:
-        return
-    names = list(dict.fromkeys(finding.problem for finding in stopping))
-    keys = sorted({rule for rule, words in RULES.items() for finding in stopping if finding.rule == words})
-    raise DataError(
-        f"{len(names)} of {len(gated)} problems in {config.source} are not fit to learn from: "
-        f"{', '.join(map(str, stopping[:3]))}{', ...' if len(stopping) > 3 else ''}.",
-        why="Their tests would teach the wrong thing.",
-        hint=f"Mend them, or drop them with {' '.join(f'--set problems.gate.{key}=drop' for key in keys)}.",
-    )
+_GRAVE = ("stop", "drop")
+_NAMED = 3
+"""Problems of one rule that the summary names."""
+_KEYS = {
+    **{f"rules.{key}": words for key, (words, _) in rules_of_thumb.RULES.items()},
+    **{f"overlap.{key}": words for key, words in WAYS.items()},
+    **{f"gate.{key}": words for key, words in gates.RULES.items()},
+}
+"""Recipe keys of all findings, below `problems`, with their words."""
+
+
+def _curation(problem: Problem, found: Sequence[Finding]) -> Curation:
+    grave = [finding for finding in found if finding.action in _GRAVE]
+    ordered = [*grave, *(finding for finding in found if finding not in grave)]
+    return Curation(problem, f"{grave[0].rule}: {grave[0].detail}" if grave else "", tuple(f"{finding.rule}: {finding.detail}" for finding in ordered))
 
 
 def _question(problem: Problem) -> str:
@@ -128,10 +205,14 @@ def _question(problem: Problem) -> str:
 
 
 def _summary(rows: Iterator[Curation]) -> Json:
-    """How many are kept, how many are dropped by which rule, and of those kept, how many were warned of by which."""
+    """How many are kept, how many are dropped by which rule, with the first few of each, and of those kept, how many were warned of by which."""
     counts: Counter[str] = Counter()
+    such: dict[str, Json] = {}
     for row in rows:
-        counts[row.dropped.split(":")[0].split(" of ")[-1] if row.dropped else "kept"] += 1
-        if not row.dropped:
+        counts[row.reason or "kept"] += 1
+        if row.dropped:
+            names = cast("list[Json]", such.setdefault(row.reason, []))
+            names += [row.problem.name] if len(names) < _NAMED else []
+        else:
             counts.update(f"kept, but {finding.split(':')[0]}" for finding in row.findings)
-    return dict(sorted(counts.items()))
+    return {**dict(sorted(counts.items())), **({"dropped, such as": such} if such else {})}

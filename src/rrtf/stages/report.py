@@ -25,6 +25,8 @@ from rrtf.reporting.flips import FlipTest
 from rrtf.reporting.words import headline, primary
 
 _OTHERS = (EXECUTE, RANK, TRAIN, EXAM, BEFORE, AFTER)
+_NAMED = 3
+"""Dropped problems that are named for each reason."""
 _PASSES = {BEFORE: 3, AFTER: 3}
 """How often rows are read: for scores, comparison and examples. Answers of a large examination do not fit into memory."""
 
@@ -33,7 +35,7 @@ def stage(title: str, flips: FlipTest | None = None, teachers: Sequence[str] = (
     """The stage. `flips` is what the run's flip test found, if there was one; `teachers` where the teachers' answers lie."""
     identity: Json = {"title": title, "flips": fingerprint(flips) if flips else None}
     return FoldStage(
-        name=REPORT, version=2, reads=(CURATE, STUDENT, *teachers, *_OTHERS), identity=identity, work=partial(_work, title, flips), outputs=_outputs, tells=True
+        name=REPORT, version=3, reads=(CURATE, STUDENT, *teachers, *_OTHERS), identity=identity, work=partial(_work, title, flips), outputs=_outputs, tells=True
     )
 
 
@@ -151,7 +153,11 @@ def _question(problem: Problem, place: str) -> Question:
 
 def _flow(curated: Sequence[Curation], rankings: Sequence[Ranking]) -> Flow:
     kept = [row.preference for row in rankings if row.preference is not None]
-    before = Counter(_reason(row.dropped) for row in curated if row.dropped)
+    before = Counter(row.reason for row in curated if row.dropped)
+    such: dict[str, list[str]] = {}
+    for row in curated:
+        if row.dropped and len(named := such.setdefault(row.reason, [])) < _NAMED:
+            named.append(f"{row.problem.name}: {row.dropped.removeprefix(row.reason).removeprefix(': ')}")
     after = Counter(row.decision for row in rankings if row.preference is None)
     usable = sum(not row.dropped for row in curated)
     if missing := usable - len(rankings):
@@ -159,6 +165,7 @@ def _flow(curated: Sequence[Curation], rankings: Sequence[Ranking]) -> Flow:
     return Flow(
         problems=len(curated),
         dropped_before=dict(before.most_common()),
+        dropped_such={reason: tuple(named) for reason, named in such.items()},
         dropped_after=dict(after.most_common()),
         kept=len(kept),
         answers=sum(len(item.answers) for item in kept),
@@ -166,11 +173,6 @@ def _flow(curated: Sequence[Curation], rankings: Sequence[Ranking]) -> Flow:
         targets=sum(len(item.targets) for item in kept),
         without_pairs=sum(not item.pairs for item in kept),
     )
-
-
-def _reason(dropped: str) -> str:
-    """The kind of reason, without the name of the one problem it speaks of."""
-    return "it is a problem of the examination" if dropped.endswith(" of the examination") else dropped.partition(":")[0]
 
 
 def _curve(folder: Path, manifest: Manifest) -> Iterator[dict[str, float]]:

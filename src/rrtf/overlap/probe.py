@@ -1,6 +1,6 @@
 """Runs inside the sandbox: many references in one process, called on arguments that were meant for another.
 
-Its text is put in front of a line that names the references (`rrtf.quality.behaviour`), so it uses the standard library only and imports nothing of ours.
+Its text is put in front of a line that names the references (`rrtf.overlap.behaviour`), so it uses the standard library only and imports nothing of ours.
 Not here: deciding whether a result is the right one; that happens outside.
 """
 
@@ -20,14 +20,18 @@ class Slow(BaseException):
     """A call that used up its processor time. Not an `Exception`, so that programs do not catch it."""
 
 
-def load(references: list[tuple[str, str]], patience: float) -> list[Callable[..., Any] | None]:
+LOADING = 0.5
+"""Processor seconds that one source gets to load: the first to import a module pays for all."""
+
+
+def load(references: list[tuple[str, str]]) -> list[Callable[..., Any] | None]:
     """The functions of (source, entry point) pairs; None for a source that does not load here."""
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
         raise Slow
 
     signal.signal(signal.SIGVTALRM, stop)
-    return [_limited(patience, _function, source, entry_point) for source, entry_point in references]
+    return [_limited(LOADING, _function, source, entry_point) for source, entry_point in references]
 
 
 def call_all(functions: list[Callable[..., Any] | None], patience: float, arguments: list[Any]) -> list[tuple[int, Any]]:
@@ -61,7 +65,14 @@ def _limited(patience: float, work: Callable[..., Any], *arguments: Any) -> Any:
 def _function(source: str, entry_point: str) -> Any:
     names: dict[str, Any] = {"__name__": "reference"}
     exec(compile(source, "reference", "exec", dont_inherit=True), names)  # noqa: S102 - running it is the point, and it is confined
-    return names[entry_point]
+    owner, _, method = entry_point.partition("().")
+    if not method:
+        return names[entry_point]
+
+    def called(*arguments: Any) -> Any:
+        return getattr(names[owner](), method)(*arguments)  # a new instance for each call
+
+    return called
 
 
 def _boxed(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any]:
