@@ -68,6 +68,15 @@ def _holds(frame: Frame, code: str) -> bool:
     return module is not None and _found(frame, module) is not None
 
 
+def body_indent(frame: Frame) -> str:
+    """The indentation of its body."""
+    module = parse(class_line(frame) + frame.header)
+    function = None if module is None else _found(frame, module)
+    first = None if function is None else docstring_node(function)
+    lines = (class_line(frame) + frame.header).splitlines()
+    return _indent(frame.header) + "    " if first is None else _indent(lines[first.lineno - 1])
+
+
 def _found(frame: Frame, module: ast.Module) -> FunctionNode | None:
     """The function in code that holds it alone or in its class."""
     owner, _, name = frame.name.rpartition(".")

@@ -23,9 +23,23 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rrtf.extraction import Extraction, extract
-from rrtf.extraction.syntax import FunctionNode, binds, bound, docstring_node, first_line, functions, header_end, offset, parse, reindented, same_tree, shape, string_lines
-from rrtf.protocols import Prompt
+from rrtf.extraction.syntax import (
+    FunctionNode,
+    binds,
+    bound,
+    docstring_node,
+    first_line,
+    functions,
+    header_end,
+    offset,
+    parse,
+    reindented,
+    same_tree,
+    shape,
+    string_lines,
+)
 from rrtf.framing import alone, class_line, put_back, taken_out
+from rrtf.protocols import Prompt
 from rrtf.records import Frame, Problem, PytestTest
 
 FormatName = Literal["paper", "raw", "chat", "chat-prefill"]

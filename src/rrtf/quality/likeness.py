@@ -26,6 +26,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import combinations
 from math import ceil
 
+from rrtf.framing import alone
 from rrtf.records import Problem
 
 NEAR = 0.5
@@ -145,7 +146,8 @@ def near_references(problems: Sequence[Problem]) -> Iterator[tuple[Problem, Prob
     by_shape: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         if problem.reference is not None:
-            form, nodes = shape(problem.reference, problem.entry_point)
+            own = alone(problem)
+            form, nodes = shape(own.reference or "", own.entry_point)
             if nodes >= SHAPE_NODES:
                 by_shape[form].append(problem)
     for alike in by_shape.values():
@@ -159,7 +161,8 @@ def overlaps(problems: Sequence[Problem], benchmark: Sequence[Problem]) -> Itera
 
 
 def _code_grams(problem: Problem) -> frozenset[tuple[str, ...]]:
-    return frozenset[tuple[str, ...]]() if problem.reference is None else shingles(code_tokens(problem.reference, problem.entry_point), GRAM)
+    own = alone(problem)
+    return frozenset[tuple[str, ...]]() if own.reference is None else shingles(code_tokens(own.reference, own.entry_point), GRAM)
 
 
 def _shared(
