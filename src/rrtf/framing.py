@@ -1,8 +1,8 @@
 """A file with one function taken out, and an answer put back into it: how problems of whole repositories use what is made for single functions.
 
 Alone, a function is a small program: its text, and for a method its class with nothing else in it. What a model answers beside the function (imports, helpers)
-moves to the beginning of the function's body, unless the file has that name already: a prompt shows the heads of its neighbours, and models like to repeat them.
-Decorators are the file's. Not here: which functions make problems (`rrtf.mining`), prompts (`rrtf.prompting`).
+moves to the beginning of the function's body, unless the file has that name already: a prompt shows the heads of its neighbours, and models like to repeat
+them. Decorators are the file's. Not here: which functions make problems (`rrtf.mining`), prompts (`rrtf.prompting`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A problem from a function: what is shown of its file, and which files travel.
 
-The prompt shows, in the order of the file and as long as it fits: imports, short constants, the heads of the other functions and classes, the enclosing class with
-its attributes and the heads of its methods; then decorators, signature and docstring. The whole file is in the problem's frame. Files that travel are those which
-its tests were seen to import or open, with conftest.py and settings. Not here: which tests are kept (`selection`).
+The prompt shows, in the order of the file and as long as it fits: imports, short constants, the heads of the other functions and classes, the enclosing class
+with its attributes and the heads of its methods; then decorators, signature and docstring. The whole file is in the problem's frame. Files that travel are
+those which its tests were seen to import or open, with conftest.py and settings. Not here: which tests are kept (`selection`).
 """
 
 from __future__ import annotations

@@ -15,6 +15,12 @@ from typing import Any
 MARK = "\n-- traced --\n"
 
 
+def _last(text: str) -> str:
+    """The line of a report that says what went wrong."""
+    lines = text.strip().splitlines() or [""]
+    return next((line[1:].strip() for line in reversed(lines) if line.startswith("E ")), lines[-1])[:300]
+
+
 def _main() -> None:
     asked = json.loads(sys.stdin.read())
     root = os.path.realpath(os.getcwd())
@@ -47,13 +53,13 @@ def _main() -> None:
             if statuses.get(node, "passed") == "passed":
                 statuses[node] = said
             if said == "failed":
-                told.append(str(report.longrepr).strip().splitlines()[-1][:300])
+                told.append(_last(str(report.longrepr)))
 
         def pytest_collectreport(self, report: Any) -> None:
             if report.failed:
-                told.append(str(report.longrepr).strip().splitlines()[-1][:300])
+                told.append(_last(str(report.longrepr)))
 
-    options = ["-q", "--tb=line", "--no-header", "-p", "no:cacheprovider", f"--rootdir={root}", f"--confcutdir={root}", "-c", "pytest.ini", asked["file"]]
+    options = ["-q", "--tb=short", "--no-header", "-p", "no:cacheprovider", f"--rootdir={root}", f"--confcutdir={root}", "-c", "pytest.ini", asked["file"]]
     measured.start()
     code = int(pytest.main(options, plugins=[Hooks()]))
     measured.stop()

@@ -28,6 +28,7 @@ Level = Literal["self_contained", "slib_runnable", "plib_runnable", "class_runna
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 _BUILTINS = frozenset(dir(builtins))
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _ASKS_THE_FILE = {"globals", "eval", "exec", "vars", "__file__", "__name__", "__doc__", "__package__", "__spec__", "__path__"}
 
 
@@ -83,7 +84,7 @@ def _top_level(body: list[ast.stmt]) -> Iterator[ast.AST]:
     while todo:
         node = todo.pop()
         yield node
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+        if not isinstance(node, _SCOPES):
             todo += ast.iter_child_nodes(node)
 
 

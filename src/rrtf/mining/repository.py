@@ -17,6 +17,7 @@ import warnings
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 from rrtf.errors import DataError
 from rrtf.extraction.syntax import parse
@@ -105,7 +106,7 @@ def _texts(root: Path) -> tuple[dict[str, str], int]:
             else:
                 files[place] = text
             if len(files) > MOST_FILES:
-                raise DataError(f"{root} holds more than {MOST_FILES} files.", why="All of them would travel into the sandbox.", hint="Give one package's folder.")
+                raise DataError(f"{root} holds more than {MOST_FILES} files.", why="All would travel into the sandbox.", hint="Give one package's folder.")
     return files, unread
 
 
@@ -168,7 +169,7 @@ def _ini_settings(text: str, section: str) -> dict[str, str]:
 
 def _toml_settings(text: str) -> dict[str, str]:
     options = tomllib.loads(text).get("tool", {}).get("pytest", {}).get("ini_options", {})
-    return {key: "\n".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in options.items()}
+    return {key: "\n".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value) for key, value in options.items()}
 
 
 def _folded(value: str) -> str:

@@ -1,7 +1,7 @@
 """Which tests a problem keeps: those that fail on both stubs and pass on the original every time, in the shape in which users will judge it.
 
-The stubs are a body of `pass` and one of `raise NotImplementedError`. The original runs three times, the second time with another hash seed and its tests backwards.
-Not here: which tests execute the function (`tracing`), stubs that return constants (`rrtf check` tries those against the whole suite).
+The stubs are a body of `pass` and one of `raise NotImplementedError`. The original runs three times, the second time with another hash seed and its tests
+backwards. Not here: which tests execute the function (`tracing`), stubs that return constants (`rrtf check` tries those against the whole suite).
 """
 
 from __future__ import annotations

@@ -85,5 +85,3 @@ def _said(printed: str) -> _Said | None:
         return TypeAdapter(_Said).validate_json(text) if mark else None
     except ValidationError:
         return None
-
-

@@ -35,7 +35,8 @@ from rrtf.sandbox import SandboxConfig, SandboxRuntime, open_sandbox
 _VERSION = 1
 """Of what decides a line of the journal beside what is mined: raised when mining changes its mind about any function."""
 _TRACED = ("pytest", "coverage")
-_Item, _Found = TypeVar("_Item"), TypeVar("_Found")
+_Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
 
 
 class MiningConfig(BaseModel):
@@ -100,9 +101,7 @@ class Mined:
             yield f"wherever they are judged, programs need these packages: --set sandbox.packages='{listed}'"
 
 
-def mine(
-    root: Path, out: Path, config: MiningConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, say: Callable[[str], None] = lambda line: None
-) -> Mined:
+def mine(root: Path, out: Path, config: MiningConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, say: Callable[[str], None] = lambda line: None) -> Mined:
     """Mine a repository into `out`; what is set aside goes to `OUT.set-aside.jsonl`, and what a killed run did is in `OUT.journal`.
 
     Raises `DataError` for a folder that nothing can be made from, and `SandboxError` when nothing can be run here.
@@ -164,7 +163,9 @@ def _traces(
     failures: dict[str, str],
 ) -> dict[str, Traced]:
     asked = sandbox.limits.limits()
-    limits = Limits(config.trace_seconds, max(asked.wall_seconds, 2 * config.trace_seconds), max(asked.memory_mb, 1024), max(asked.processes, 32), asked.file_mb)
+    limits = Limits(
+        config.trace_seconds, max(asked.wall_seconds, 2 * config.trace_seconds), max(asked.memory_mb, 1024), max(asked.processes, 32), asked.file_mb
+    )
     all_of_it = fingerprint([_VERSION, repository.files, [item.name for item in found], sandbox.model_dump(mode="json"), config.trace_seconds])
     keys = {path: fingerprint(["trace", path, all_of_it]) for path in repository.tests}
     traces = {path: row for path, key in keys.items() if (row := kept.get(key, Traced)) is not None}
@@ -222,9 +223,17 @@ def _problems(
             aside.append(SetAside(candidate.name, selected.reason, selected.detail))
             continue
         made = assembly.problem(repository, candidate, selected.nodes, traces, config.split)
-        require_readable(made, lambda field, what: DataError(f"{made.name}, field {field}: {what}."))
-        problems.append(made)
+        try:
+            require_readable(made, _fault)
+        except DataError as error:
+            aside.append(SetAside(candidate.name, "it has no form in a problem file", error.message))
+        else:
+            problems.append(made)
     return problems, aside, len(reached)
+
+
+def _fault(field: str, what: str) -> DataError:
+    return DataError(f"field {field}: {what}")
 
 
 def _selected(

@@ -1,7 +1,8 @@
 """Programs that do nothing of what is asked. Tests that let one of them pass say nothing about an answer.
 
 `pass` (no work at all), a constant (the expected result that occurs most often among the tests, which passes more tests than any other constant), and an echo
-of each argument. For programs that read stdin: nothing printed, the commonest output, and the input. For one function of a file (`Problem.frame`): no work, NotImplementedError, and constants. Not here: running them (`rrtf.quality.fitness`).
+of each argument. For programs that read stdin: nothing printed, the commonest output, and the input. For one function of a file (`Problem.frame`): no work,
+NotImplementedError, and constants. Not here: running them (`rrtf.quality.fitness`).
 """
 
 from __future__ import annotations
