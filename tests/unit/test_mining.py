@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -189,7 +188,7 @@ def test_reading_takes_src_away_follows_no_links_and_counts_what_is_not_text(tmp
     root = lay_out(tmp_path / "repository")
     (root / "src" / "shapes" / "logo.png").write_bytes(b"\x89PNG\0")
     (root / "secret").write_text("x")
-    os.symlink(root / "secret", root / "link.txt")
+    (root / "link.txt").symlink_to(root / "secret")
     found = read(root)
     assert found.name == "tiny-shapes"
     assert set(found.modules) == {"shapes", "shapes.plain", "shapes.boxes"}

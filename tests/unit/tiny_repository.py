@@ -6,7 +6,12 @@ from pathlib import Path
 
 FILES = {
     "PKG-INFO": "Metadata-Version: 2.1\nName: tiny-shapes\nVersion: 1.2\n",
-    "pyproject.toml": '[tool.pytest.ini_options]\naddopts = "--cov=shapes --strict-nonsense"\npython_files = ["test_*.py", "check_*.py"]\nmarkers = ["odd: odd"]\n',
+    "pyproject.toml": """
+[tool.pytest.ini_options]
+addopts = "--cov=shapes --strict-nonsense"
+python_files = ["test_*.py", "check_*.py"]
+markers = ["odd: odd"]
+""",
     "src/shapes/__init__.py": 'from importlib.metadata import version\n\nfrom .boxes import Box\n\n__version__ = version("tiny-shapes")\n__all__ = ["Box"]\n',
     "src/shapes/plain.py": '''"""Functions."""
 
