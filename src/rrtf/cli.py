@@ -117,6 +117,7 @@ def _stage_command(verb: str, text: str) -> None:
 
 
 for _verb, _text in (
+    ("evolve", "Grow problems from the seeds of RECIPE: rewritten by a model, with tests that its solutions agree on."),
     ("curate", "Read the problems of RECIPE and drop those unfit to learn from."),
     ("sample", "Sample the student's and the teacher's answers."),
     ("execute", "Run every answer against its tests."),
@@ -183,6 +184,19 @@ def show(run_directory: Path, artefact: str | None, limit: int) -> None:
     from rrtf import inspection
 
     for line in inspection.artefacts(run_directory) if artefact is None else inspection.rows(run_directory, artefact, limit):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--format", "kind", required=True, type=click.Choice(("sft", "trl-dpo", "trl-kto", "grpo", "jsonl")), help="For which trainer.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to write, one JSON object per line.")
+@click.option("--prompting", type=click.Choice(("paper", "raw", "chat", "chat-prefill")), help="Prompt format; the run's own when not given.")
+def export(run_directory: Path, kind: Any, out: Path, prompting: Any) -> None:
+    """Write what a RUN learned as a file that other trainers read."""
+    from rrtf.export import export as write
+
+    for line in write(run_directory, kind, out, prompting).lines():
         click.echo(line)
 
 

@@ -108,18 +108,19 @@ def _problems(source: Path, kind: Kind) -> Iterator[tuple[str, Problem | DataErr
     if kind == "humaneval" and source == PACKAGE and not source.exists():
         yield from ((problem.name, problem) for problem in humaneval.HumanEval().problems())
         return
-    for number, (where, row) in enumerate(_rows(source), 1):
+    for number, (where, row) in enumerate(rows(source), 1):
         try:
             if isinstance(row, DataError):
                 raise row
-            problem = _problem(kind, row, where, number)
+            problem = problem_of(kind, row, where, number)
             formats.require_readable(problem, partial(_fault, where))
             yield where, problem
         except DataError as error:
             yield where, error
 
 
-def _problem(kind: Kind, row: object, where: str, number: int) -> Problem:
+def problem_of(kind: Kind, row: object, where: str, number: int) -> Problem:
+    """The problem in a row, the `number`-th of its file; `where` names it in errors. Raises `DataError`."""
     match kind:
         case "humaneval":
             return _humaneval(row, where)
@@ -145,7 +146,7 @@ def _humaneval(row: object, where: str) -> Problem:
     return humaneval.problem_of(cast("Mapping[str, str]", fields))
 
 
-def _rows(source: Path) -> Iterator[tuple[str, object]]:
+def rows(source: Path) -> Iterator[tuple[str, object]]:
     """Place and content of every row; a `DataError` for one that is not JSON. Raises `DataError` for a file that is none."""
     if source.suffix == ".parquet":
         try:

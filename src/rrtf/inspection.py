@@ -13,10 +13,15 @@ from typing import Any, cast
 from rrtf import joins
 from rrtf.engine import artifacts, tables
 from rrtf.errors import RecipeError, RrtfError, SandboxError
+from rrtf.evolution.lineage import Evolved
 from rrtf.joins import Curation, ExamProblem, Graded, Ranking
 from rrtf.records import Problem, Response, Verdict
+from rrtf.seeds import Seed
 
 _ROWS: dict[str, type] = {
+    joins.SEEDS: Seed,
+    joins.REWRITE: Evolved,
+    joins.TESTS: Evolved,
     joins.CURATE: Curation,
     joins.TEACHER: Response,
     joins.STUDENT: Response,

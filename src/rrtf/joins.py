@@ -13,6 +13,7 @@ from rrtf.engine.stage import Case
 from rrtf.records import Preference, Problem, Response, Verdict
 
 CURATE, STUDENT, TEACHER, EXECUTE, RANK, TRAIN = "curate", "sample.student", "sample.teacher", "execute", "rank", "train"
+SEEDS, REWRITE, TESTS, EVOLVED = "evolve.seeds", "evolve.rewrite", "evolve.tests", "evolve.problems"
 EXAM, BEFORE, AFTER, REPORT = "evaluate.exam", "evaluate.before", "evaluate.after", "report"
 
 

@@ -1,8 +1,11 @@
 """The map of the program, on one page: the stages in order, wired by the names of their artefacts.
 
-    problems -> curate -> sample.teacher -+-> execute -> rank -> train -+-> evaluate.after -+-> report
-                       -> sample.student -+                             |                   |
-    benchmarks -> evaluate.exam ----------------------------------------+-> evaluate.before-+
+    evolve.seeds -> evolve.rewrite -> evolve.tests -> evolve.problems -+
+    a file of problems ------------------------------------------------+-> curate
+
+    curate -+-> sample.teacher -+-> execute -> rank -> train -+-> evaluate.after -+-> report
+            +-> sample.student -+                             |                   |
+    benchmarks -> evaluate.exam ------------------------------+-> evaluate.before-+
 
 Not here: what the stages do (`rrtf.stages`), and when they run (`rrtf.engine.runner`).
 """
@@ -17,16 +20,17 @@ from rrtf.engine import runner
 from rrtf.engine.artifacts import Manifest
 from rrtf.engine.executors import open_executor
 from rrtf.engine.runner import Pipeline
-from rrtf.engine.stage import MapStage
+from rrtf.engine.stage import MapStage, Stage
 from rrtf.generation import revision
+from rrtf.identity import Json
 from rrtf.joins import AFTER, BEFORE, STUDENT, TEACHER, TRAIN
 from rrtf.judging import isolation
 from rrtf.recipe import ModelTeacher, Recipe, freeze
 from rrtf.reporting import flips
-from rrtf.stages import curate, evaluate, execute, rank, report, sample, train
+from rrtf.stages import curate, evaluate, evolve, execute, rank, report, sample, train
 
-VERBS = ("curate", "sample", "execute", "rank", "train", "evaluate", "report")
-"""The stages as commands; `sample` and `evaluate` each name several artefacts."""
+VERBS = ("evolve", "curate", "sample", "execute", "rank", "train", "evaluate", "report")
+"""The stages as commands; `evolve`, `sample` and `evaluate` each name several artefacts."""
 
 
 def build(recipe: Recipe) -> Pipeline:
@@ -48,6 +52,7 @@ def build(recipe: Recipe) -> Pipeline:
         notes=notes,
     )
     stages = (
+        *_growth(recipe, notes),
         curate.stage(recipe.problems, recipe.sandbox, recipe.how.sandbox, [row.problem for row in exam]),
         _teacher(recipe),
         sample.stage(STUDENT, "student", recipe.sample, engine, student, known, seed, how, part),
@@ -97,6 +102,15 @@ def run(recipe: Recipe, built: Pipeline, only: Sequence[str] | None, say: Callab
 def of_verb(pipeline: Pipeline, verb: str) -> list[str]:
     """The names of the stages that a verb stands for."""
     return [stage.name for stage in pipeline.stages if stage.name.split(".")[0] == verb]
+
+
+def _growth(recipe: Recipe, notes: Callable[[], Json]) -> tuple[Stage, ...]:
+    config = recipe.evolve
+    if config is None:
+        return ()
+    known = revision(config.engine, config.model)
+    sandbox = recipe.how.sandbox_of("devices")
+    return evolve.stages(config, known, recipe.run.seed, recipe.sandbox, sandbox, recipe.how.generation, recipe.how.part_problems, notes)
 
 
 def _teacher(recipe: Recipe) -> MapStage:

@@ -5,11 +5,12 @@ What it leaves open, and we decide (docs/paper): the scores, the margin of a tie
 
 With several answers a side, the best teacher is held against the best student, teachers that fall below any student are left out (they would be imitated),
 and every remaining teacher is paired with every remaining student. Answers whose code is the same apart from layout and comments count once, and a student
-that wrote what a teacher wrote gives no pair. Not here: the loss (`rrtf.training.losses`).
+that wrote what a teacher wrote gives no pair. What ties say is a policy (`RankingConfig.ties`). Not here: the loss (`rrtf.training.losses`).
 """
 
 from __future__ import annotations
 
+import ast
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,6 +69,10 @@ class RankingConfig(BaseModel):
     tie_bonus: float = Field(default=0.5, ge=0, allow_inf_nan=False)
     """Margin of a teacher over a student in the same outcome. The paper ranks the teacher higher but names no gap: 0 is the literal reading, by which a tie
     teaches nothing in L_rank; the default is half of the smallest gap between outcomes."""
+    ties: Literal["teacher", "none", "new-student"] = "teacher"
+    """What an answer of each side in the same outcome says. `teacher`: the teacher's is better (paper). `none`: nothing. `new-student`: as `teacher`, but where
+    both pass and the student's is built otherwise (another syntax tree, whatever the names), it is better and is imitated too, so that other ways of solving
+    a problem are not unlearned; a failure that the paper names and does not treat."""
     min_teacher_outcome: OutcomeName = "PASSED"
     """A teacher's answer below this is never imitated. The paper names no floor, and would keep broken teachers beside equally broken students."""
     max_students: int = Field(default=4, ge=1)
@@ -127,17 +132,18 @@ def rank(problem_id: str, candidates: Sequence[Candidate], config: RankingConfig
         return chosen
     rivals = _students(students, chosen, config)
     answers = [_answer(item, config) for item in [*chosen, *(rivals if isinstance(rivals, list) else [])]]
-    pairs = _pairs(answers, len(chosen), config)
+    new = _new(answers, len(chosen)) if config.ties == "new-student" else frozenset[int]()
+    pairs = _pairs(answers, len(chosen), new, config)
     if not pairs and not config.keep_without_pairs:
         return Drop(rivals if isinstance(rivals, Reason) else Reason.ONLY_TIES)
     # Answers that neither teach nor are taught against would only cost a forward pass.
-    used = sorted({*range(len(chosen)), *(place for pair in pairs for place in (pair.chosen, pair.rejected))})
+    used = sorted({*range(len(chosen)), *new, *(place for pair in pairs for place in (pair.chosen, pair.rejected))})
     place_of = {old: new for new, old in enumerate(used)}
     return Preference(
         problem_id=problem_id,
         answers=tuple(answers[place] for place in used),
         pairs=tuple(Pair(place_of[pair.chosen], place_of[pair.rejected], pair.margin) for pair in pairs),
-        targets=tuple(range(len(chosen))),
+        targets=(*range(len(chosen)), *(place_of[place] for place in sorted(new))),
     )
 
 
@@ -187,12 +193,15 @@ def _students(students: list[Candidate], teachers: list[Candidate], config: Rank
     return [distinct[position] for position in sorted(position for _, _, position in sorted(queue)[: config.max_students])]
 
 
-def _pairs(answers: list[Answer], teachers: int, config: RankingConfig) -> list[Pair]:
+def _pairs(answers: list[Answer], teachers: int, new: frozenset[int], config: RankingConfig) -> list[Pair]:
+    """`new`: places of students' answers that win their ties."""
     pairs: list[Pair] = []
-    for better in range(teachers):
-        for worse in range(teachers, len(answers)):
-            margin = answers[better].score - answers[worse].score or config.tie_bonus
-            if margin > 0:
+    bonus = 0.0 if config.ties == "none" else config.tie_bonus
+    for teacher in range(teachers):
+        for student in range(teachers, len(answers)):
+            gap = answers[teacher].score - answers[student].score
+            better, worse = (student, teacher) if gap == 0 and student in new else (teacher, student)
+            if (margin := gap or bonus) > 0:
                 pairs.append(Pair(better, worse, margin))
     if config.on_policy:
         own = range(teachers, len(answers))
@@ -204,6 +213,24 @@ def _pairs(answers: list[Answer], teachers: int, config: RankingConfig) -> list[
             if answers[better].code != answers[worse].code  # one program with two outcomes is no better than itself
         ]
     return pairs
+
+
+def _new(answers: list[Answer], teachers: int) -> frozenset[int]:
+    """Places of students' passing answers that are built unlike every teacher's, and unlike those before them."""
+    seen = {_build(answer.code) for answer in answers[:teachers]}
+    found: set[int] = set()
+    for place, answer in enumerate(answers[teachers:], teachers):
+        build = _build(answer.code)
+        if answer.outcome is Outcome.PASSED and build not in seen:
+            seen.add(build)
+            found.add(place)
+    return frozenset(found)
+
+
+def _build(code: str) -> tuple[str, ...]:
+    """The kinds of nodes of its syntax tree, level by level: the same for programs that differ in names, constants and layout alone."""
+    tree = parse(code)
+    return (code,) if tree is None else tuple(type(node).__name__ for node in ast.walk(tree) if not isinstance(node, ast.expr_context))
 
 
 def _answer(item: Candidate, config: RankingConfig) -> Answer:

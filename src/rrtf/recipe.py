@@ -10,7 +10,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 import pydantic
 import tomli_w
@@ -25,8 +25,9 @@ from rrtf.generation import GenerationHow, GeneratorConfig, TransformersConfig
 from rrtf.prompting import FormatName
 from rrtf.ranking import RankingConfig
 from rrtf.sandbox import ProcessConfig, SandboxConfig, SandboxRuntime
-from rrtf.stages.curate import ProblemsConfig
+from rrtf.stages.curate import EVOLVE_SOURCE, ProblemsConfig
 from rrtf.stages.evaluate import EvaluateConfig
+from rrtf.stages.evolve import EvolveConfig
 from rrtf.stages.sample import SampleConfig
 from rrtf.training import TrainConfig, TrainHow
 
@@ -115,6 +116,8 @@ class Recipe(BaseModel):
     model_config = _CONFIG
     run: RunConfig = RunConfig()
     """Where it lies."""
+    evolve: EvolveConfig | None = None
+    """Growing problems from seeds; nothing is grown without it."""
     problems: ProblemsConfig = ProblemsConfig()
     """What to learn from."""
     student: StudentConfig = StudentConfig()
@@ -185,6 +188,10 @@ def _validated(data: Mapping[str, Any], where: str) -> Recipe:
 
 
 def _without_repeats(recipe: Recipe, where: str) -> Recipe:
+    if recipe.problems.source == EVOLVE_SOURCE and recipe.evolve is None:
+        raise RecipeError(
+            f"{where}: problems.source is 'evolve', and there is no [evolve].", why="Nothing says what to grow.", hint="See `rrtf explain evolve`."
+        )
     before = recipe.evaluate.before
     if twice := next((form for form in before if before.count(form) > 1), None):
         raise RecipeError(f"{where}: evaluate.before has {twice!r} twice.", why="Every answer would be paid for and counted twice.", hint="Leave one out.")
@@ -253,16 +260,23 @@ def _override(data: dict[str, Any], text: str) -> None:
 def _anchored(recipe: Recipe, folder: Path) -> Recipe:
     """Paths of problem files and models start at the recipe's folder; the run's directory starts where the command is run."""
     source = recipe.problems.source
-    if source != "starter":
+    if source not in ("starter", EVOLVE_SOURCE):
         recipe = recipe.model_copy(update={"problems": recipe.problems.model_copy(update={"source": _path(source, folder)})})
     recipe = recipe.model_copy(update={"student": _model_anchored(recipe.student, folder)})
     if isinstance(recipe.teacher, ModelTeacher):
         recipe = recipe.model_copy(update={"teacher": _model_anchored(recipe.teacher, folder)})
+    if recipe.evolve is not None:
+        evolve = _model_anchored(recipe.evolve, folder)
+        source = evolve.seeds.source if evolve.seeds.source == "starter" else _path(evolve.seeds.source, folder)
+        recipe = recipe.model_copy(update={"evolve": evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source})})})
     benchmarks = tuple(_benchmark(name, folder) for name in recipe.evaluate.benchmarks)
     return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks})})
 
 
-def _model_anchored(config: StudentConfig | ModelTeacher, folder: Path) -> StudentConfig | ModelTeacher:
+_Named = TypeVar("_Named", StudentConfig, ModelTeacher, EvolveConfig)
+
+
+def _model_anchored(config: _Named, folder: Path) -> _Named:
     """A model's name may be a hub id or the embedded student's: it is a path when something lies there."""
     name = config.model
     if name == DEFAULT_STUDENT or Path(name).exists() or not (folder / name).exists():

@@ -296,4 +296,4 @@ class Preference:
     answers: tuple[Answer, ...]
     pairs: tuple[Pair, ...]
     targets: tuple[int, ...]
-    """Positions of the answers that the cross-entropy term imitates (teacher answers)."""
+    """Positions of the answers that the cross-entropy term imitates: the teachers', and students' that a policy of ranking chose."""

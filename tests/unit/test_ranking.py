@@ -155,3 +155,62 @@ def test_scores_must_rise() -> None:
         RankingConfig(tie_bonus=-0.1)
     with pytest.raises(ValidationError):
         OutcomeScores(passed=float("inf"))
+
+
+LOOP = "def f(x):\n    total = 0\n    for item in x:\n        total += item\n    return total\n"
+OTHER_NAMES = LOOP.replace("total", "s").replace("item", "v")
+CALL = "def f(x):\n    return sum(x)\n"
+
+
+def tied(config: RankingConfig, *students: str, outcome: Outcome = Outcome.PASSED) -> Preference:
+    found = [candidate("teacher", outcome, LOOP), *(candidate("student", outcome, code, index) for index, code in enumerate(students))]
+    decided = rank("p-1", found, config)
+    assert isinstance(decided, Preference)
+    return decided
+
+
+def test_ties_as_the_paper_has_them() -> None:
+    decided = tied(RankingConfig(), CALL)
+    assert [(decided.answers[pair.chosen].role, pair.margin) for pair in decided.pairs] == [("teacher", 0.5)]
+
+
+def test_ties_that_say_nothing() -> None:
+    decided = tied(RankingConfig(ties="none"), CALL)
+    assert decided.pairs == ()
+    assert decided.targets == (0,)
+    gap = rank("p-1", [candidate("teacher", Outcome.PASSED, LOOP), candidate("student", Outcome.PARTIAL, CALL)], RankingConfig(ties="none"))
+    assert isinstance(gap, Preference)
+    assert [pair.margin for pair in gap.pairs] == [1.0], "a gap is no tie"
+
+
+def test_a_student_that_solves_it_otherwise_is_better_and_imitated() -> None:
+    decided = tied(RankingConfig(ties="new-student"), CALL, OTHER_NAMES)
+    sides = {(decided.answers[pair.chosen].code, decided.answers[pair.rejected].code) for pair in decided.pairs}
+    assert sides == {(CALL, LOOP), (LOOP, OTHER_NAMES)}, "other names alone are nothing new"
+    assert [decided.answers[place].code for place in decided.targets] == [LOOP, CALL]
+
+
+def test_what_fails_is_nothing_new() -> None:
+    decided = tied(RankingConfig(ties="new-student", min_teacher_outcome="PARTIAL"), CALL, outcome=Outcome.PARTIAL)
+    assert [decided.answers[pair.chosen].role for pair in decided.pairs] == ["teacher"]
+    assert decided.targets == (0,)
+
+
+@settings(deadline=None)
+@given(candidates, configs, st.sampled_from(["none", "new-student"]))
+def test_policies_of_ties_change_ties_alone(found: list[Candidate], config: RankingConfig, ties: str) -> None:
+    usual, other = rank("p-1", found, config), rank("p-1", found, RankingConfig.model_validate({**config.model_dump(), "ties": ties}))
+
+    def gaps(decided: Preference | Drop) -> set[tuple[str, str, float]]:
+        if isinstance(decided, Drop):
+            return set()
+        answers = decided.answers
+        return {
+            (answers[pair.chosen].response_id, answers[pair.rejected].response_id, pair.margin)
+            for pair in decided.pairs
+            if answers[pair.chosen].score > answers[pair.rejected].score
+        }
+
+    assert gaps(usual) == gaps(other)
+    if isinstance(other, Preference):
+        assert all(other.answers[place].outcome is Outcome.PASSED for place in other.targets if other.answers[place].role == "student")

@@ -23,7 +23,7 @@ def store(path: Path, stage: MapStage, identity: str, group: Sequence[Case], fou
     failed = [item for item in found if isinstance(item, Failure)]
     places = {case.key: place for place, case in enumerate(group)}
     good = [item for item in found if not isinstance(item, Failure)]
-    if stage.reads:
+    if any(case.key for case in group):
         strangers = {stage.key(row) for row in good} - set(places)
         if strangers:
             raise RrtfError(f"Stage {stage.name} returned rows for cases it was not given: {sorted(strangers)[:3]}.")

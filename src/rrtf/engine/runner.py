@@ -116,13 +116,17 @@ def run(
 
 
 def cases(pipeline: Pipeline, stage: Stage) -> Iterator[Case]:
-    """The cases a stage reads: the keys of its first artefact, in order, joined with every row of the others."""
-    if not stage.reads:
+    """The cases a stage reads: the keys of its first artefact, in order, joined with every row of the others; one empty case where it reads no rows."""
+    if not _reads_rows(pipeline, stage):
         yield Case("", {})
         return
     tables_ = {name: _by_key(pipeline, name) for name in stage.reads if isinstance(pipeline.stage(name), MapStage)}
     for key in tables_.get(stage.reads[0], {}):
         yield Case(key, {name: table.get(key, ()) for name, table in tables_.items()})
+
+
+def _reads_rows(pipeline: Pipeline, stage: Stage) -> bool:
+    return any(isinstance(pipeline.stage(name), MapStage) for name in stage.reads)
 
 
 def rows(pipeline: Pipeline, name: str) -> Iterator[Row]:
@@ -224,8 +228,8 @@ def _run_map(pipeline: Pipeline, stage: MapStage, inputs: Mapping[str, str], exe
         known = parts.known(folder, stage, identity)
         total = sum(stage.expected(case) for number in owed for case in groups[number])
         opener = stage.open({name: pipeline.folder(name).absolute() for name in stage.reads})
-        # Without inputs there is one part: nothing to share out, and what it reads is where the run was started.
-        needs = stage.needs if stage.reads else "driver"
+        # Without rows there is one part: nothing to share out, and what it reads is where the run was started.
+        needs = stage.needs if _reads_rows(pipeline, stage) else "driver"
         with progress(stage.name, total, stage.unit) as bar:
             count = _Count(bar)
             tasks = (Task(groups[number], {case.key: known[case.key] for case in groups[number] if case.key in known}, count) for number in owed)

@@ -72,7 +72,7 @@ class MapStage:
     version: int
     """Raised when the same inputs and config would give other rows than before."""
     reads: tuple[str, ...]
-    """Names of the artefacts it reads; the cases are those of the first. Without any, the work gets one empty case."""
+    """Names of the artefacts it reads; the cases are those of the first. Where none of them holds rows, the work gets one empty case."""
     row: type
     key: Callable[[Row], str]
     """The case key of a row."""

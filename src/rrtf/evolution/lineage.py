@@ -1,8 +1,10 @@
-"""Where an evolved problem comes from. Not here: how it was made."""
+"""An evolved problem, where it comes from, and why its tests are believed. Not here: how it was made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from rrtf.records import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,3 +23,31 @@ class Lineage:
     """From 1 on."""
     author: str
     """The model that rewrote it, with its revision; `program` where no model took part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What speaks for the tests of a problem that a model wrote."""
+
+    tests: int
+    """Tests that were written."""
+    shares: tuple[float, ...] = ()
+    """Of each of them: the weighted share of solutions that pass it."""
+    solutions: int = 0
+    """Solutions that were run."""
+    scores: tuple[float, ...] = ()
+    """Weight of each, from 0 to 1."""
+    agreeing: int = 0
+    """Different solutions that pass every test that was kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evolved:
+    """A problem made of another one, and what became of it."""
+
+    problem: Problem
+    lineage: Lineage
+    dropped: str = ""
+    """Why it is not used: rule and what was found; empty when it is."""
+    evidence: Evidence | None = None
+    """None where the tests were not written by a model, or never run."""

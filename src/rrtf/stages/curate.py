@@ -15,15 +15,18 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from rrtf.benchmarks import open_benchmark
+from rrtf.engine import artifacts
 from rrtf.engine.stage import Failure, MapStage, Opener, Task
 from rrtf.errors import DataError
 from rrtf.formats import read_problems
 from rrtf.identity import Json, fingerprint
-from rrtf.joins import CURATE, Curation
+from rrtf.joins import CURATE, EVOLVED, Curation
 from rrtf.judging import judge_identity
 from rrtf.quality.gate import RULES, GateConfig, Gated, gate
 from rrtf.records import Problem
 from rrtf.sandbox import SandboxConfig, SandboxRuntime
+
+EVOLVE_SOURCE = "evolve"
 
 
 class ProblemsConfig(BaseModel):
@@ -32,16 +35,17 @@ class ProblemsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     source: str = "starter"
-    """`starter` for the embedded problems, or the path of a JSONL or Parquet file in our format (`rrtf convert` makes one from MBPP or HumanEval)."""
+    """`starter` for the embedded problems, the path of a JSONL or Parquet file in our format (`rrtf convert` makes one from MBPP or HumanEval), or `evolve` for
+    what the stages under `[evolve]` make."""
     limit: int | None = Field(default=None, ge=1)
     """Use only the first so many training problems; none means all."""
     gate: GateConfig = GateConfig()
     """Which of them are fit to learn from. `rrtf check` asks the same and shows what would be dropped."""
 
 
-def training_problems(config: ProblemsConfig) -> list[Problem]:
-    """The problems of the source whose split is `train`."""
-    problems = open_benchmark("starter", split="train").problems() if config.source == "starter" else read_problems(Path(config.source))
+def training_problems(config: ProblemsConfig, evolved: Path | None = None) -> list[Problem]:
+    """The problems of the source whose split is `train`; `evolved` is where those of the source `evolve` lie."""
+    problems = open_benchmark("starter", split="train").problems() if config.source == "starter" else read_problems(evolved or Path(config.source))
     chosen = [problem for problem in problems if problem.split == "train"][: config.limit]
     if not chosen:
         raise DataError(f"{config.source} has no problem whose split is 'train'.", why="There is nothing to learn from.", hint='Set "split": "train".')
@@ -50,9 +54,10 @@ def training_problems(config: ProblemsConfig) -> list[Problem]:
 
 def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem]) -> MapStage:
     """The stage. `exam` holds the problems that will be examined, which must not be learned from."""
-    problems = training_problems(config)
+    evolved = config.source == EVOLVE_SOURCE
+    problems = [] if evolved else training_problems(config)
     identity: Json = {
-        "problems": fingerprint([[problem.id, problem.name] for problem in problems]),
+        "problems": [EVOLVE_SOURCE, config.limit] if evolved else fingerprint([[problem.id, problem.name] for problem in problems]),
         "gate": config.gate.model_dump(mode="json"),
         "sandbox": judge_identity(sandbox),
         "exam": fingerprint(sorted(problem.id for problem in exam)),
@@ -60,7 +65,7 @@ def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntim
     return MapStage(
         name=CURATE,
         version=3,
-        reads=(),
+        reads=(EVOLVED,) if evolved else (),
         row=Curation,
         key=lambda row: row.problem.id,
         order=lambda row: (),
@@ -73,11 +78,14 @@ def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntim
 
 
 def _open(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem], inputs: Mapping[str, Path]) -> Opener:
-    return partial(nullcontext, partial(_work, config, sandbox, runtime, exam))
+    evolved = artifacts.outputs(inputs[EVOLVED])[0] if EVOLVED in inputs else None
+    return partial(nullcontext, partial(_work, config, sandbox, runtime, exam, evolved))
 
 
-def _work(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem], task: Task) -> Iterator[Curation | Failure]:
-    problems = training_problems(config)
+def _work(
+    config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem], evolved: Path | None, task: Task
+) -> Iterator[Curation | Failure]:
+    problems = training_problems(config, evolved)
     examined = {_question(problem): problem.name for problem in exam}
     different = {problem.id: problem for problem in reversed(problems)}  # of equal ones, the first
     asked = [problem for problem in problems if different[problem.id] is problem and _question(problem) not in examined]

@@ -1,0 +1,86 @@
+"""Tests for a task that is words alone: a model writes a signature and asserts, and what it writes becomes a problem that can be judged.
+
+The asserts are taken apart, and only those whose meaning is a call and a constant are used, because these are compared outside the sandbox
+(`rrtf.benchmarks.assertions`). What they expect is the model's claim and nothing more: `agreement` decides which of them to believe.
+Not here: running anything.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, replace
+
+from rrtf.benchmarks.assertions import Kept, rewritten
+from rrtf.benchmarks.release_rows import documented
+from rrtf.extraction.syntax import FunctionNode, header_end, parse
+from rrtf.records import CallTest, Problem
+
+_REQUEST = """Turn this programming task into a Python function and tests for it.
+
+{task}
+
+Answer with two Python code blocks and nothing else.
+The first holds the imports that the signature needs and the signature with type hints, ending in a colon and `pass`: no solution and no docstring.
+The second holds {count} different tests, each on one line in the form `assert name(arguments) == expected` with constants written out.
+They must follow from the task, cover usual input and edge cases, and be right."""
+_FENCE = "```"
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why an answer gives no problem."""
+
+    reason: str
+
+
+def request(task: str, count: int) -> str:
+    """The user message that asks for a signature and so many tests."""
+    return _REQUEST.format(task=task.strip(), count=count)
+
+
+def problem_of(task: Problem, answer: str) -> Problem | Unusable:
+    """The task with the signature and the tests that stand in an answer, or why there is none."""
+    code = [block for block in _blocks(answer) if parse(block) is not None]
+    if not code:
+        return Unusable("no code: nothing in the answer parses as Python")
+    modules = [(block, parse(block)) for block in code]
+    found = next(((block, node) for block, module in modules if module for node in module.body if isinstance(node, ast.FunctionDef)), None)
+    if found is None:
+        return Unusable("no signature: no function is defined")
+    block, function = found
+    asserts = [ast.unparse(node) for _, module in modules if module for node in ast.walk(module) if isinstance(node, ast.Assert)]
+    tests = _tests(asserts, function.name)
+    if not tests:
+        return Unusable(f"no tests: of {len(asserts)} asserts none is a call of {function.name} compared with a constant")
+    prompt = _prompt(block, function, task.instruction)
+    if prompt is None:
+        return Unusable(f"no signature: the header of {function.name} cannot be used")
+    return replace(task, prompt=prompt, entry_point=function.name, tests=tests)
+
+
+def _blocks(answer: str) -> list[str]:
+    parts = answer.split(_FENCE)
+    blocks = [part.partition("\n")[2] for part in parts[1::2]]
+    return blocks or [answer]
+
+
+def _tests(asserts: list[str], name: str) -> tuple[CallTest, ...]:
+    """The usable ones, each once: two with the same arguments and different results both stay, for agreement to decide."""
+    tests: dict[CallTest, None] = {}
+    for code in asserts:
+        calls = rewritten(code, name)
+        if not isinstance(calls, Kept):
+            tests.update(dict.fromkeys(calls))
+    return tuple(tests)
+
+
+def _prompt(block: str, function: FunctionNode, words: str) -> str | None:
+    """Imports, signature, and the task as its docstring."""
+    end = header_end(block, function)
+    module = parse(block)
+    if end is None or module is None:
+        return None
+    imports = [ast.unparse(node) for node in module.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    start = block.rfind("\n", 0, block.index(f"def {function.name}")) + 1
+    header = "\n".join([*imports, *(["", ""] if imports else []), block[start:end]])
+    return documented(header, words)
