@@ -366,7 +366,6 @@ def convert(kind: Literal["humaneval", "mbpp", "apps", "leetcode", "kodcode"], s
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of a recipe, such as sandbox.packages='[\"numpy\"]'; may be repeated.")
 def mine(repository: Path, out: Path, split: Any, most_tests: int, overrides: tuple[str, ...], **runtime: Any) -> None:
     """Make problems of the documented functions of a Python REPOSITORY and the pytest tests that run them. All of its code runs in the sandbox."""
-    from rrtf.errors import SandboxError
     from rrtf.mining import MiningConfig
     from rrtf.mining import mine as dig
     from rrtf.recipe import assemble
@@ -376,13 +375,7 @@ def mine(repository: Path, out: Path, split: Any, most_tests: int, overrides: tu
     found = dig(repository, out, MiningConfig(split=split, most_tests=most_tests), settings.sandbox, known, _tell)
     for line in found.lines():
         click.echo(line)
-    if found.failures:
-        name, reason = next(iter(found.failures.items()))
-        raise SandboxError(
-            f"{len(found.failures)} test files and functions could not be tried, for reasons of ours; the first, {name}: {reason}",
-            why="They are neither kept nor set aside.",
-            hint="Run the same command again: only they are tried.",
-        )
+    found.refuse_failures()
 
 
 @cli.command()

@@ -73,10 +73,14 @@ def test_taking_out_undoes_putting_in(frame, body):
     "answer",
     [
         "```python\nfrom math import pi\n\n\ndef area(self):\n    return help_with(pi)\n\n\ndef help_with(x):\n    return x\n```",
-        "```python\nfrom math import pi\nimport os\n\n\ndef help_with(x):\n    return x\n\n\n"
-        "class Box(list):\n    last: int\n\n    def area(self): return help_with(pi)\n```",
-        "```python\nfrom math import pi\n\nlast = 7\n\n\n"
-        "class Box:\n    @property\n    def area(self):\n        def help_with(x):\n            return x\n\n        return help_with(pi)\n```",
+        (
+            "```python\nfrom math import pi\nimport os\n\n\ndef help_with(x):\n    return x\n\n\n"
+            "class Box(list):\n    last: int\n\n    def area(self): return help_with(pi)\n```"
+        ),
+        (
+            "```python\nfrom math import pi\n\nlast = 7\n\n\n"
+            "class Box:\n    @property\n    def area(self):\n        def help_with(x):\n            return x\n\n        return help_with(pi)\n```"
+        ),
     ],
 )
 def test_what_an_answer_brings_and_the_file_lacks_moves_into_the_function(answer):

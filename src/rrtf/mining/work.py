@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rrtf.engine.artifacts import write_text
 from rrtf.engine.progress import progress
 from rrtf.engine.tables import disk_error
-from rrtf.errors import DataError, SandboxFailure, missing_extra
+from rrtf.errors import DataError, SandboxError, SandboxFailure, missing_extra
 from rrtf.formats import require_readable, write_problems
 from rrtf.identity import fingerprint
 from rrtf.mining import assembly, journal
@@ -74,6 +74,16 @@ class Mined:
     """Test files and functions that an earlier run had done."""
     failures: dict[str, str]
     """What could not be tried, for reasons of ours."""
+
+    def refuse_failures(self) -> None:
+        """Raise `SandboxError` where something could not be tried."""
+        if self.failures:
+            name, reason = next(iter(self.failures.items()))
+            raise SandboxError(
+                f"{len(self.failures)} test files and functions could not be tried, for reasons of ours; the first, {name}: {reason}",
+                why="They are neither kept nor set aside.",
+                hint="Run the same command again: only they are tried.",
+            )
 
     def lines(self) -> Iterator[str]:
         """The same for people."""
