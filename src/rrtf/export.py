@@ -32,7 +32,6 @@ from rrtf.records import Outcome, Problem, Response, Verdict
 ExportFormat = Literal["sft", "trl-dpo", "trl-kto", "grpo", "jsonl"]
 FORMATS: tuple[ExportFormat, ...] = ("sft", "trl-dpo", "trl-kto", "grpo", "jsonl")
 _NEEDED = {"sft": joins.RANK, "trl-dpo": joins.RANK, "trl-kto": joins.EXECUTE, "grpo": joins.CURATE, "jsonl": joins.CURATE}
-_ROWS: dict[str, type] = {joins.RANK: Ranking, joins.TEACHER: Response, joins.STUDENT: Response, joins.EXECUTE: Verdict}
 Json = dict[str, Any]
 
 
@@ -101,12 +100,14 @@ def _own_format(run: Path) -> FormatName:
 
 
 def _known(run: Path) -> Iterator[_Known]:
-    beside = {name: _Beside(run, name, row) for name, row in _ROWS.items() if artifacts.load_manifest(run / name) is not None}
+    sampled = joins.sampled(run)
+    kinds = {joins.RANK: Ranking, joins.EXECUTE: Verdict, **dict.fromkeys(sampled, Response)}
+    beside = {name: _Beside(run, name, row) for name, row in kinds.items() if artifacts.load_manifest(run / name) is not None}
     for path in artifacts.outputs(run / joins.CURATE):
         for row in cast("Iterator[Curation]", tables.read(path, Curation)):
             found: dict[str, list[Any]] = {name: rows.of(row.problem.id) for name, rows in beside.items()}
             if not row.dropped:
-                responses = (*found.get(joins.TEACHER, ()), *found.get(joins.STUDENT, ()))
+                responses = tuple(response for name in sampled for response in found.get(name, ()))
                 verdicts = {verdict.response_id: verdict for verdict in found.get(joins.EXECUTE, ())}
                 yield _Known(row.problem, next(iter(found.get(joins.RANK, ())), None), responses, verdicts)
 

@@ -167,8 +167,9 @@ def _answers(directory: Path) -> Iterator[tuple[str, Problem, Response]]:
     learned = {row.problem.id: row.problem for row in _rows(directory, joins.CURATE, Curation)}
     asked = {row.problem.id: row.problem for row in _rows(directory, joins.EXAM, ExamProblem)}
     seen: set[str] = set()
-    for artefact in (joins.TEACHER, joins.STUDENT, joins.BEFORE, joins.AFTER):
-        training = artefact in (joins.TEACHER, joins.STUDENT)
+    sampled = joins.sampled(directory)
+    for artefact in (*sampled, joins.BEFORE, joins.AFTER):
+        training = artefact in sampled
         for row in _rows(directory, artefact, Response if training else Graded):
             response: Response = row if training else row.response
             problem = (learned if training else asked)[response.problem_id]

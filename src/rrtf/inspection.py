@@ -23,8 +23,6 @@ _ROWS: dict[str, type] = {
     joins.REWRITE: Evolved,
     joins.TESTS: Evolved,
     joins.CURATE: Curation,
-    joins.TEACHER: Response,
-    joins.STUDENT: Response,
     joins.EXECUTE: Verdict,
     joins.RANK: Ranking,
     joins.EXAM: ExamProblem,
@@ -49,8 +47,8 @@ def artefacts(directory: Path) -> Iterator[str]:
 def rows(directory: Path, artefact: str, limit: int) -> Iterator[str]:
     """The first rows of an artefact as JSON lines."""
     _require_run(directory)
-    if artefact not in _ROWS:
-        known = [name for name in _ROWS if (directory / name).is_dir()]
+    if artefact not in _ROWS and artefact not in joins.sampled(directory):
+        known = [*(name for name in _ROWS if (directory / name).is_dir()), *joins.sampled(directory)]
         raise RecipeError(f"{directory} has no rows called {artefact!r}.", hint=f"It has: {', '.join(known) or 'none'}.")
     for row in islice(_read(directory, artefact), limit):
         yield tables.as_json(row)
@@ -79,7 +77,7 @@ def explain_problem(directory: Path, name: str) -> Iterator[str]:
     for row in _of(directory, joins.CURATE, problem.id):
         yield f"curate: {cast('Curation', row).dropped or 'kept'}"
     found: dict[str, Verdict] = {row.response_id: row for row in _of(directory, joins.EXECUTE, problem.id)}
-    for artefact in (joins.TEACHER, joins.STUDENT):
+    for artefact in joins.sampled(directory):
         for row in cast("list[Response]", _of(directory, artefact, problem.id)):
             yield f"{row.author.role} {row.author.model} #{row.index} (found by rule: {row.rule}): {_verdict(found.get(row.id))}"
             yield from _indented(row.code or row.text)
@@ -150,7 +148,7 @@ def _require_run(directory: Path) -> None:
 
 def _read(directory: Path, artefact: str) -> Iterator[Any]:
     for path in artifacts.outputs(directory / artefact):
-        yield from tables.read(path, _ROWS[artefact])
+        yield from tables.read(path, _ROWS.get(artefact, Response))
 
 
 def _of(directory: Path, artefact: str, problem_id: str) -> list[Any]:

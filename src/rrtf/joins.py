@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from rrtf.engine.stage import Case
 from rrtf.records import Preference, Problem, Response, Verdict
 
 CURATE, STUDENT, TEACHER, EXECUTE, RANK, TRAIN = "curate", "sample.student", "sample.teacher", "execute", "rank", "train"
+SAMPLED = "sample."
+"""How the names of all artefacts begin that hold responses."""
 SEEDS, REWRITE, TESTS, EVOLVED = "evolve.seeds", "evolve.rewrite", "evolve.tests", "evolve.problems"
 EXAM, BEFORE, AFTER, REPORT = "evaluate.exam", "evaluate.before", "evaluate.after", "report"
 
@@ -61,6 +64,16 @@ class Graded:
     verdict: Verdict
 
 
+def teacher(number: int) -> str:
+    """The artefact of a teacher's responses, counted from 0."""
+    return f"{TEACHER}.{number + 1}" if number else TEACHER
+
+
+def sampled(run: Path) -> list[str]:
+    """The artefacts of a run that hold responses: the teachers', then the student's."""
+    return sorted((path.name for path in run.glob(f"{SAMPLED}*")), key=lambda name: (name == STUDENT, len(name), name))
+
+
 def kept_problem(case: Case) -> Problem | None:
     """The case's problem, None when curation dropped it."""
     curation = cast("Curation", case.rows[CURATE][0])
@@ -68,8 +81,8 @@ def kept_problem(case: Case) -> Problem | None:
 
 
 def responses(case: Case) -> list[Response]:
-    """Every response to the case's problem: the teacher's, then the student's."""
-    return [cast("Response", row) for name in (TEACHER, STUDENT) for row in case.rows.get(name, ())]
+    """Every response to the case's problem: the teachers', then the student's, as the stage reads them."""
+    return [cast("Response", row) for name, rows in case.rows.items() if name.startswith(SAMPLED) for row in rows]
 
 
 def verdicts(case: Case) -> dict[str, Verdict]:

@@ -23,9 +23,9 @@ from rrtf.engine.runner import Pipeline
 from rrtf.engine.stage import MapStage, Stage
 from rrtf.generation import revision
 from rrtf.identity import Json
-from rrtf.joins import AFTER, BEFORE, STUDENT, TEACHER, TRAIN
+from rrtf.joins import AFTER, BEFORE, STUDENT, TRAIN, teacher
 from rrtf.judging import isolation
-from rrtf.recipe import ModelTeacher, Recipe, freeze
+from rrtf.recipe import ModelTeacher, Recipe, TeacherConfig, freeze
 from rrtf.reporting import flips
 from rrtf.stages import curate, evaluate, evolve, execute, rank, report, sample, train
 
@@ -51,18 +51,19 @@ def build(recipe: Recipe) -> Pipeline:
         part_cases=part,
         notes=notes,
     )
+    teachers = {teacher(number): config for number, config in enumerate((recipe.teacher, *recipe.more_teachers))}
     stages = (
         *_growth(recipe, notes),
         curate.stage(recipe.problems, recipe.sandbox, recipe.how.sandbox, [row.problem for row in exam]),
-        _teacher(recipe),
+        *(_teacher(recipe, name, config) for name, config in teachers.items()),
         sample.stage(STUDENT, "student", recipe.sample, engine, student, known, seed, how, part),
-        execute.stage(recipe.sandbox, recipe.how.sandbox_of("processors"), notes, part),
-        rank.stage(recipe.rank),
+        execute.stage(recipe.sandbox, recipe.how.sandbox_of("processors"), notes, part, tuple(teachers)),
+        rank.stage(recipe.rank, tuple(teachers)),
         train.stage(recipe.train, recipe.how.training, recipe.student.prompting, student, known, seed),
         evaluate.exam_stage(exam),
         sitting(BEFORE, prompting=recipe.evaluate.before, model=student, revision=known, trained=None),
         sitting(AFTER, prompting=(recipe.student.prompting,), model=None, revision="", trained=TRAIN),
-        report.stage(recipe.run.title, flips.read(Path(recipe.run.directory) / flips.FILE)),
+        report.stage(recipe.run.title, flips.read(Path(recipe.run.directory) / flips.FILE), tuple(teachers)),
     )
     return Pipeline(Path(recipe.run.directory), stages)
 
@@ -113,11 +114,8 @@ def _growth(recipe: Recipe, notes: Callable[[], Json]) -> tuple[Stage, ...]:
     return evolve.stages(config, known, recipe.run.seed, recipe.sandbox, sandbox, recipe.how.generation, recipe.how.part_problems, notes)
 
 
-def _teacher(recipe: Recipe) -> MapStage:
-    teacher = recipe.teacher
-    if not isinstance(teacher, ModelTeacher):
-        return sample.reference_stage(TEACHER)
-    known = revision(teacher.engine, teacher.model)
-    return sample.stage(
-        TEACHER, "teacher", teacher.sample, teacher.engine, teacher.model, known, recipe.run.seed, recipe.how.generation, recipe.how.part_problems
-    )
+def _teacher(recipe: Recipe, name: str, config: TeacherConfig) -> MapStage:
+    if not isinstance(config, ModelTeacher):
+        return sample.reference_stage(name)
+    known = revision(config.engine, config.model)
+    return sample.stage(name, "teacher", config.sample, config.engine, config.model, known, recipe.run.seed, recipe.how.generation, recipe.how.part_problems)

@@ -124,6 +124,8 @@ class Recipe(BaseModel):
     """Who learns."""
     teacher: TeacherConfig = ReferenceTeacher()
     """Who teaches."""
+    more_teachers: tuple[TeacherConfig, ...] = ()
+    """Who else teaches, each with its own model, engine and sampling. Tests decide whose answers are fit to teach, and `rank.max_teachers` how many."""
     sample: SampleConfig = SampleConfig()
     """How the student is sampled."""
     sandbox: SandboxConfig = ProcessConfig()
@@ -269,6 +271,8 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
         evolve = _model_anchored(recipe.evolve, folder)
         source = evolve.seeds.source if evolve.seeds.source == "starter" else _path(evolve.seeds.source, folder)
         recipe = recipe.model_copy(update={"evolve": evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source})})})
+    more = tuple(_model_anchored(teacher, folder) if isinstance(teacher, ModelTeacher) else teacher for teacher in recipe.more_teachers)
+    recipe = recipe.model_copy(update={"more_teachers": more})
     benchmarks = tuple(_benchmark(name, folder) for name in recipe.evaluate.benchmarks)
     return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks})})
 

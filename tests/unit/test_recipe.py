@@ -357,7 +357,9 @@ def test_the_place_of_an_unknown_key_is_not_a_tag(tmp_path: Path) -> None:
 
 
 def test_the_module_knows_every_front_door() -> None:
-    assert {"run", "evolve", "problems", "student", "teacher", "sample", "sandbox", "rank", "train", "evaluate", "how"} == set(recipe.Recipe.model_fields)
+    assert {"run", "evolve", "problems", "student", "teacher", "more_teachers", "sample", "sandbox", "rank", "train", "evaluate", "how"} == set(
+        recipe.Recipe.model_fields
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,12 @@ from rrtf.sandbox import SandboxConfig, SandboxRuntime
 from rrtf.sandbox.harness import JudgingFailure
 
 
-def stage(sandbox: SandboxConfig, runtime: SandboxRuntime, notes: Callable[[], Json], part_cases: int) -> MapStage:
-    """The stage. `notes` says what is isolated on this machine."""
+def stage(sandbox: SandboxConfig, runtime: SandboxRuntime, notes: Callable[[], Json], part_cases: int, teachers: Sequence[str] = (TEACHER,)) -> MapStage:
+    """The stage. `notes` says what is isolated on this machine, `teachers` where the teachers' answers lie."""
     return MapStage(
         name=EXECUTE,
         version=2,
-        reads=(CURATE, TEACHER, STUDENT),
+        reads=(CURATE, *teachers, STUDENT),
         row=Verdict,
         key=lambda row: row.problem_id,
         order=lambda row: (row.response_id,),

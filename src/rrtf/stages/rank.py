@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -13,12 +13,12 @@ from rrtf.joins import CURATE, EXECUTE, RANK, STUDENT, TEACHER, Ranking, kept_pr
 from rrtf.ranking import Candidate, Drop, RankingConfig, rank, reason_of
 
 
-def stage(config: RankingConfig) -> MapStage:
-    """The stage."""
+def stage(config: RankingConfig, teachers: Sequence[str] = (TEACHER,)) -> MapStage:
+    """The stage. `teachers`: where the teachers' answers lie."""
     return MapStage(
         name=RANK,
         version=2,
-        reads=(CURATE, TEACHER, STUDENT, EXECUTE),
+        reads=(CURATE, *teachers, STUDENT, EXECUTE),
         row=Ranking,
         key=lambda row: row.problem_id,
         order=lambda row: (),

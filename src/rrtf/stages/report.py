@@ -17,34 +17,37 @@ from rrtf.benchmarks.results import compare, scores
 from rrtf.engine.artifacts import Manifest, require_manifest
 from rrtf.engine.stage import FoldStage, FoldTask, Row, Tick
 from rrtf.identity import Json, fingerprint
-from rrtf.joins import AFTER, BEFORE, CURATE, EXAM, EXECUTE, RANK, REPORT, STUDENT, TEACHER, TRAIN, Curation, ExamProblem, Graded, Ranking
+from rrtf.joins import AFTER, BEFORE, CURATE, EXAM, EXECUTE, RANK, REPORT, SAMPLED, STUDENT, TEACHER, TRAIN, Curation, ExamProblem, Graded, Ranking
 from rrtf.records import Outcome, Problem, Response, Verdict
 from rrtf.reporting import FILES, TRAINING, Example, Flow, Histogram, Question, ReportData, StageRun, results_json, write_report
 from rrtf.reporting.examples import choose
 from rrtf.reporting.flips import FlipTest
 from rrtf.reporting.words import headline, primary
 
-READS = (CURATE, STUDENT, TEACHER, EXECUTE, RANK, TRAIN, EXAM, BEFORE, AFTER)
-_ROWS = (CURATE, STUDENT, TEACHER, EXECUTE, RANK, EXAM, BEFORE, AFTER)
+_OTHERS = (EXECUTE, RANK, TRAIN, EXAM, BEFORE, AFTER)
 _PASSES = {BEFORE: 3, AFTER: 3}
 """How often rows are read: for scores, comparison and examples. Answers of a large examination do not fit into memory."""
 
 
-def stage(title: str, flips: FlipTest | None = None) -> FoldStage:
-    """The stage. `flips` is what the run's flip test found, if there was one."""
+def stage(title: str, flips: FlipTest | None = None, teachers: Sequence[str] = (TEACHER,)) -> FoldStage:
+    """The stage. `flips` is what the run's flip test found, if there was one; `teachers` where the teachers' answers lie."""
     identity: Json = {"title": title, "flips": fingerprint(flips) if flips else None}
-    return FoldStage(name=REPORT, version=2, reads=READS, identity=identity, work=partial(_work, title, flips), outputs=_outputs, tells=True)
+    return FoldStage(
+        name=REPORT, version=2, reads=(CURATE, STUDENT, *teachers, *_OTHERS), identity=identity, work=partial(_work, title, flips), outputs=_outputs, tells=True
+    )
 
 
 def gather(title: str, task: FoldTask, flips: FlipTest | None = None) -> ReportData:
     """The data of a run's report."""
-    manifests = {name: require_manifest(task.inputs[name]) for name in READS}
-    total = sum(manifests[name].rows * _PASSES.get(name, 1) for name in _ROWS)
+    manifests = {name: require_manifest(task.inputs[name]) for name in task.inputs}
+    total = sum(manifest.rows * _PASSES.get(name, 1) for name, manifest in manifests.items() if name != TRAIN)
     with task.progress(REPORT, total, "rows") as tick:
         return _gathered(title, task, manifests, flips, tick)
 
 
 def _gathered(title: str, task: FoldTask, manifests: Mapping[str, Manifest], flips: FlipTest | None, tick: Tick) -> ReportData:
+    teachers = [name for name in manifests if name.startswith(SAMPLED) and name != STUDENT]
+
     def graded(name: str) -> Iterator[Graded]:
         return _rows(task, name, tick)
 
@@ -60,7 +63,7 @@ def _gathered(title: str, task: FoldTask, manifests: Mapping[str, Manifest], fli
     lacking: Counter[tuple[str, str]] = Counter()
 
     def trained_on() -> Iterator[Example]:
-        for row in cast("Iterator[Response]", (row for name in (TEACHER, STUDENT) for row in _rows(task, name, tick))):
+        for row in cast("Iterator[Response]", (row for name in (*teachers, STUDENT) for row in _rows(task, name, tick))):
             verdict = verdicts.get(row.id)
             if verdict is None:  # our own failure: no verdict, no example
                 continue
@@ -81,7 +84,7 @@ def _gathered(title: str, task: FoldTask, manifests: Mapping[str, Manifest], fli
     return ReportData(
         title=title,
         student=_model(manifests[STUDENT]),
-        teacher="reference solutions" if _model(manifests[TEACHER]) == "reference" else _model(manifests[TEACHER]),
+        teacher=", ".join("reference solutions" if (model := _model(manifests[name])) == "reference" else model for name in teachers),
         before=tuple(scores(graded(BEFORE), sizes)),
         after=tuple(scores(graded(AFTER), sizes)),
         comparisons=tuple(comparisons),
