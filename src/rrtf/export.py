@@ -3,7 +3,7 @@
     sft       prompt, completion                        the answers that the cross-entropy term imitates
     trl-dpo   prompt, chosen, rejected                  every pair that teaches, with its margin
     trl-kto   prompt, completion, label                 every judged answer; `label` says whether it passed all tests
-    grpo      prompt, problem, tests                    what to sample for, with the problem in our format for a reward function that calls `rrtf.judge`
+    grpo      prompt, problem, tests                    what to sample for, with the problem in our format for a reward function that calls `rrtf.judged.judge`
     jsonl     everything that is known of a problem     in our own words
 
 The first four are TRL's (conversational where the prompt format is a chat, else plain text). Artefacts are read side by side, in their common order, so memory

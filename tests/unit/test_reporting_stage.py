@@ -60,7 +60,7 @@ def task(tmp_path: Path) -> FoldTask:
         AFTER: [graded(item, Outcome.PASSED, "paper") for item in examined],
     }
     inputs: dict[str, Path] = {}
-    for name in report.READS:
+    for name in report.stage("a").reads:
         inputs[name] = tmp_path / name
         inputs[name].mkdir()
         parts = (Part("part", len(rows[name]), ""),) if name in rows else (Part("work/model.bin", 0, ""), Part("work/metrics.jsonl", 0, ""))
