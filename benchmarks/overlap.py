@@ -42,7 +42,7 @@ def planted_table() -> None:
     found: dict[str, set[str]] = {}
     right = {plant.problem.name: plant.task for plant in plants}
     for finding in leaks([plant.problem for plant in plants], planted.benchmark(), OverlapConfig(), BOX, RUNTIME):
-        if finding.detail.startswith(f"{right[finding.problem]}:"):
+        if isinstance(finding, Finding) and finding.detail.startswith(f"{right[finding.problem]}:"):
             found.setdefault(finding.problem, set()).add(finding.rule)
     print(f"| disguise | planted | {' | '.join(WAYS)} | any |\n|---|---|{'---|' * (len(WAYS) + 1)}")
     for kind in [*dict.fromkeys(plant.kind for plant in plants), "**all**"]:
@@ -75,7 +75,11 @@ _KNOWN: dict[int, list[Finding]] = {}
 
 def _overlaps(problems: list[Problem], benchmark: Iterable[Problem]) -> list[Finding]:
     if id(problems) not in _KNOWN:
-        _KNOWN[id(problems)] = list(leaks(problems, list(benchmark), OverlapConfig(), BOX, RUNTIME))
+        found = list(leaks(problems, list(benchmark), OverlapConfig(), BOX, RUNTIME))
+        unjudged = [one for one in found if not isinstance(one, Finding)]
+        if unjudged:
+            print(f"{len(unjudged)} could not be judged, the first: {unjudged[0]}", file=sys.stderr)
+        _KNOWN[id(problems)] = [one for one in found if isinstance(one, Finding)]
     return _KNOWN[id(problems)]
 
 

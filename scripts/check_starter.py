@@ -24,7 +24,7 @@ from rrtf.benchmarks.mbpp import Mbpp
 from rrtf.benchmarks.starter import TRAIN, starter
 from rrtf.errors import RrtfError
 from rrtf.judging import Judge, Tally, open_judge
-from rrtf.overlap.behaviour import alike
+from rrtf.overlap.behaviour import Unjudged, alike
 from rrtf.overlap.duplicates import repeats
 from rrtf.overlap.leaks import WAYS, OverlapConfig, on_paper
 from rrtf.protocols import Sandbox
@@ -63,16 +63,25 @@ def near_duplicates(problems: Sequence[Problem], box: Sandbox, judge: Judge, thr
     for found in repeats(problems):
         yield Finding(found.problem, "near-duplicate", found.how)
     for pair in alike(problems, problems, box, judge, threads):
-        yield Finding(pair.reference.name, "near-duplicate by behaviour", f"its reference passes the tests of {pair.exam.name}")
+        yield (
+            _unjudged(pair)
+            if isinstance(pair, Unjudged)
+            else Finding(pair.reference.name, "near-duplicate by behaviour", f"its reference passes the tests of {pair.exam.name}")
+        )
 
 
 def overlap(problems: Sequence[Problem], benchmark: Sequence[Problem], box: Sandbox, judge: Judge, threads: int) -> Iterator[Finding]:
     """Problems that a benchmark holds too: on paper, or by behaviour in either direction."""
     yield from on_paper(problems, benchmark, OverlapConfig())
     for pair in alike(problems, benchmark, box, judge, threads):
-        yield Finding(pair.reference.name, WAYS["behaviour"], pair.exam.name)
+        yield _unjudged(pair) if isinstance(pair, Unjudged) else Finding(pair.reference.name, WAYS["behaviour"], pair.exam.name)
     for pair in alike(benchmark, problems, box, judge, threads):
-        yield Finding(pair.exam.name, "a benchmark's reference passes its tests", pair.reference.name)
+        said = "a benchmark's reference passes its tests"
+        yield _unjudged(pair) if isinstance(pair, Unjudged) else Finding(pair.exam.name, said, pair.reference.name)
+
+
+def _unjudged(found: Unjudged) -> Finding:
+    return Finding(found.reference.name, "could not be judged, for reasons of ours", found.reason)
 
 
 def report(claim: str, check: Callable[[], Iterable[Finding]]) -> int:

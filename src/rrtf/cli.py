@@ -357,6 +357,28 @@ def convert(kind: Literal["humaneval", "mbpp", "apps", "leetcode", "kodcode"], s
 
 
 @cli.command()
+@click.argument("repository", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the problems go; beside it, what was set aside and why.")
+@click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True, help="train: to learn from; test: a benchmark.")
+@click.option("--most-tests", default=40, show_default=True, type=click.IntRange(1), help="Tests tried of one function.")
+@click.option("--workers", type=click.IntRange(1), help="Programs that run at once; one per processor when not given.")
+@_REQUIRE
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of a recipe, such as sandbox.packages='[\"numpy\"]'; may be repeated.")
+def mine(repository: Path, out: Path, split: Any, most_tests: int, overrides: tuple[str, ...], **runtime: Any) -> None:
+    """Make problems of the documented functions of a Python REPOSITORY and the pytest tests that run them. All of its code runs in the sandbox."""
+    from rrtf.mining import MiningConfig
+    from rrtf.mining import mine as dig
+    from rrtf.recipe import assemble
+
+    settings = assemble({}, overrides)
+    known = settings.how.sandbox.model_copy(update={name: value for name, value in runtime.items() if value is not None})
+    found = dig(repository, out, MiningConfig(split=split, most_tests=most_tests), settings.sandbox, known, _tell)
+    for line in found.lines():
+        click.echo(line)
+    found.refuse_failures()
+
+
+@cli.command()
 def schema() -> None:
     """Print the JSON Schema of problem and response files."""
     import json

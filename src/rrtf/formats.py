@@ -15,6 +15,7 @@ import reprlib
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -25,8 +26,9 @@ from pydantic import BaseModel
 from rrtf import values
 from rrtf.engine import tables
 from rrtf.errors import DataError
-from rrtf.records import AssertTest, CallTest, File, IOTest, Problem, PytestTest, Test
-from rrtf.rows import AssertTestRow, CallTestRow, FileRow, IOTestRow, ProblemRow, PytestTestRow, ResponseRow, TestRow
+from rrtf.records import AssertTest, CallTest, File, Frame, IOTest, Problem, PytestTest, Test
+from rrtf.rows import AssertTestRow, CallTestRow, FileRow, FrameRow, IOTestRow, ProblemRow, PytestTestRow, ResponseRow, TestRow
+from rrtf.sandbox.inside.surroundings import module_path
 
 _Row = TypeVar("_Row", bound=BaseModel)
 Fault = Callable[[str, str], DataError]
@@ -89,6 +91,8 @@ def problem_json(problem: Problem) -> dict[str, Any]:
         row["files"] = [{"path": file.path, "text": file.text} for file in problem.files]
     if problem.module != "solution":
         row["module"] = problem.module
+    if problem.frame is not None:
+        row["frame"] = asdict(problem.frame)
     return {**row, "split": problem.split, "tests": [_test_json(test) for test in problem.tests]}
 
 
@@ -151,7 +155,7 @@ def _said(error: Any, kind: type[BaseModel]) -> str:
     """What pydantic found, in a user's words."""
     field = str(error["loc"][-1])
     if error["type"] == "extra_forbidden":
-        known = {*kind.model_fields, *(name for row in (CallTestRow, IOTestRow, AssertTestRow, PytestTestRow, FileRow) for name in row.model_fields)}
+        known = {*kind.model_fields, *(name for row in (CallTestRow, IOTestRow, AssertTestRow, PytestTestRow, FileRow, FrameRow) for name in row.model_fields)}
         near = difflib.get_close_matches(field, sorted(known), n=1)
         return "there is no such field here" + (f"; did you mean {near[0]!r}?" if near and near[0] != field else "")
     if error["type"] == "missing":
@@ -269,6 +273,7 @@ def _problem(row: ProblemRow, fault: Fault) -> Problem:
         topic=row.topic,
         files=tuple(File(file.path, file.text) for file in row.files),
         module=row.module,
+        frame=None if row.frame is None else Frame(row.frame.name, row.frame.header, row.frame.before, row.frame.after),
     )
 
 
@@ -285,8 +290,10 @@ def _check_together(row: ProblemRow, fault: Fault) -> None:
             raise fault("entry_point", f"{row.entry_point!r} is not a Python name, nor a method such as Solution().name")
         if dotted and kinds & {IOTestRow, PytestTestRow}:
             raise fault("entry_point", "only `args` and `code` tests can call a method of a new instance")
-    if not _is_name(row.module):
+    if not all(map(_is_name, row.module.split("."))):
         raise fault("module", f"{row.module!r} is not a Python name")
+    if row.frame is not None and not all(map(_is_name, row.frame.name.split("."))):
+        raise fault("frame.name", f"{row.frame.name!r} is neither a function nor Class.method")
     paths = [file.path for file in row.files]
     for place, path in enumerate(paths):
         parts = path.split("/")
@@ -311,8 +318,9 @@ def _check_node(node: str, paths: list[str], module: str, fault: Fault, field: s
         raise fault(field, f"there is no {path!r} among `files`")
     if not path.endswith(".py"):
         raise fault(field, f"{path!r} is no Python file")
-    if f"{module}.py" in paths:
-        raise fault("files", f"{module}.py is where the program goes; name the file otherwise, or set `module`")
+    place = module_path(module, paths)
+    if place in paths:
+        raise fault("files", f"{place} is where the program goes; name the file otherwise, or set `module`")
 
 
 def _parses(code: str, field: str, fault: Fault) -> None:

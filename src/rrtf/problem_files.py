@@ -188,7 +188,7 @@ def _kept(path: Path) -> dict[str, Row]:
             except ValueError:
                 continue
             own = tuple(finding for finding in row.findings if finding.rule != RULES["near_duplicate"])
-            found[row.key] = replace(row, findings=own)
+            found[row.key] = replace(row, findings=own, keep=not any(finding.action in ("stop", "drop") for finding in own))
     return found
 
 

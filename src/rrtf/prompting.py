@@ -11,19 +11,36 @@ raw           `Problem.prompt` without its trailing white space; the answer is w
 chat          a user message with an instruction and the code in a fenced block; the answer is the whole program in a fenced block.
 chat-prefill  the same, and the reply already begins with the opening fence; the answer is the program and the closing fence.
 
+Where a problem is one function of somebody's file (`Problem.frame`), the prompt shows the file above it, and the answer is that function or its body.
+
 Not here: chat templates and tokens (the engine's and the trainer's business), and reading a completion (`rrtf.extraction`).
 """
 
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rrtf.extraction import Extraction, extract
-from rrtf.extraction.syntax import FunctionNode, binds, bound, docstring_node, first_line, functions, header_end, offset, parse, same_tree, shape, string_lines
+from rrtf.extraction.syntax import (
+    FunctionNode,
+    binds,
+    bound,
+    docstring_node,
+    first_line,
+    functions,
+    header_end,
+    offset,
+    parse,
+    reindented,
+    same_tree,
+    shape,
+    string_lines,
+)
+from rrtf.framing import alone, class_line, put_back, taken_out
 from rrtf.protocols import Prompt
-from rrtf.records import Problem, PytestTest
+from rrtf.records import Frame, Problem, PytestTest
 
 FormatName = Literal["paper", "raw", "chat", "chat-prefill"]
 FORMATS: tuple[FormatName, ...] = ("paper", "raw", "chat", "chat-prefill")
@@ -70,6 +87,8 @@ class Rendered:
 
 def render(form: FormatName, problem: Problem) -> Rendered:
     """The problem in a format."""
+    if problem.frame is not None:
+        return _framed(form, problem, problem.frame, render(form, alone(problem)))
     if form == "raw":
         text = problem.prompt.rstrip() or _docstring_block(problem)
         return Rendered(text, chat=False, prefill="", continues=problem.prompt.rstrip(), stop=CONTINUATION_STOP if problem.prompt.strip() else ())
@@ -80,6 +99,18 @@ def render(form: FormatName, problem: Problem) -> Rendered:
     return Rendered(_question(problem), chat=True, prefill=prefill, continues=problem.prompt.rstrip(), stop=("\n```",) if prefill else ())
 
 
+def _framed(form: FormatName, problem: Problem, frame: Frame, own: Rendered) -> Rendered:
+    """The same with what a reader of the file would see above the function."""
+    context = problem.prompt.rpartition(frame.header.rstrip())[0]
+    if own.chat:
+        words = f"Answer with the whole {'function' if '.' not in frame.name else 'method'}, with the imports it needs that the code lacks"
+        question = f"Complete `{frame.name}` in this Python file. {words}, in one Python code block.\n\n{FENCE}{problem.prompt.strip()}\n```"
+        return replace(own, text=question)
+    if form == "raw":
+        return replace(own, text=problem.prompt.rstrip())
+    return replace(own, text=_docstring_block(problem) + context + own.continues.removeprefix(class_line(frame)))
+
+
 def stop_strings(form: FormatName, problem: Problem) -> tuple[str, ...]:
     """The stop strings of one problem; constant within a format except for problems that have no code to continue."""
     return render(form, problem).stop
@@ -88,6 +119,8 @@ def stop_strings(form: FormatName, problem: Problem) -> tuple[str, ...]:
 def extract_code(form: FormatName, problem: Problem, completion: str) -> Extraction:
     """The program in a completion of this problem's prompt in this format."""
     rendered = render(form, problem)
+    if problem.frame is not None:
+        return put_back(problem.frame, rendered.prefill + completion, rendered.continues)
     return extract(rendered.prefill + completion, rendered.continues, problem.defines)
 
 
@@ -98,6 +131,15 @@ def answer_text(form: FormatName, problem: Problem, code: str) -> str | None:
     outside the function cannot move into it; in `chat-prefill` when the code holds a line that looks like a fence. The caller counts these.
     Code that does not parse is given back as text where that is possible, since a broken program is an answer too.
     """
+    if problem.frame is not None:
+        own = taken_out(problem.frame, code)
+        if own is None:
+            return None
+        if "." not in problem.frame.name or render(form, problem).chat:
+            return answer_text(form, alone(problem), own)
+        rendered = render(form, problem)  # a method: what follows the header of the file, for no other header has its place in a class
+        rest = own.removeprefix(rendered.continues).rstrip()
+        return rest if own.startswith(rendered.continues) and not any(stop in rest for stop in rendered.stop) else None
     rendered = render(form, problem)
     if rendered.chat:
         return _fenced(code.strip("\n"), prefilled=bool(rendered.prefill))
@@ -192,7 +234,7 @@ def _body_text(prefix: str, module: ast.Module, code: str, entry_point: str | No
     indent = " " * documented.col_offset if documented else INDENT
     lines = code.splitlines(keepends=True)
     inside = string_lines(module)
-    parts = [_reindented("".join(lines[first_line(node) - 1 : node.end_lineno]), first_line(node), inside, "", indent) for node in moved]
+    parts = [reindented("".join(lines[first_line(node) - 1 : node.end_lineno]), first_line(node), inside, "", indent) for node in moved]
     answer = "\n" + "\n".join([*parts, _body_lines(function, body, lines, inside, indent)]).rstrip()
     # The text was moved and indented by hand; the trees say whether that kept its meaning (tabs mixed with blanks may not survive it).
     made = parse(prefix + answer)
@@ -210,24 +252,9 @@ def _body_lines(function: FunctionNode, body: list[ast.stmt], lines: list[str], 
     head, _, tail = text[start:end].partition("\n")
     if head.lstrip(" \t;") and not head.lstrip().startswith("#"):
         # The body begins on the header's (or docstring's) own line.
-        return _reindented(text[start:end].lstrip(" \t;"), number, inside, "", indent)
+        return reindented(text[start:end].lstrip(" \t;"), number, inside, "", indent)
     first = lines[first_line(body[0]) - 1]
-    return _reindented(tail, number + 1, inside, first[: len(first) - len(first.lstrip())], indent)
-
-
-def _reindented(block: str, number: int, inside: set[int], old: str, new: str) -> str:
-    """Lines of code, of which the first has this number, with `new` for the indentation `old`; lines that begin inside a string stay as they are."""
-    out: list[str] = []
-    for position, line in enumerate(block.split("\n"), start=number):
-        if position in inside:
-            out.append(line)
-        elif line.startswith("#"):
-            out.append(new + line)
-        elif line.strip():
-            out.append(new + line[len(old) :] if line.startswith(old) else line)
-        elif out:
-            out.append("")
-    return "\n".join(out).rstrip("\n")
+    return reindented(tail, number + 1, inside, first[: len(first) - len(first.lstrip())], indent)
 
 
 def _same_header(given: FunctionNode, function: FunctionNode) -> bool:

@@ -114,6 +114,20 @@ class File:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A file of somebody's repository with one function taken out: the program of an answer is `before`, the answer's function, `after` (`rrtf.framing`)."""
+
+    name: str
+    """The function, or `Class.method`."""
+    header: str
+    """Its signature and docstring as they stand in the file, without decorators."""
+    before: str
+    """The file up to the line of its `def`, decorators included."""
+    after: str
+    """The file from the line behind it."""
+
+
 class _Identified:
     """Keeps a content id once it is computed: it is asked for far more often than records are made. No field: not in equality, storage or copies."""
 
@@ -156,11 +170,14 @@ class Problem(_Identified):
     files: tuple[File, ...] = field(default=(), metadata=LATER)
     """What every program for this problem finds in its working directory; for `PytestTest` the tests themselves too."""
     module: str = field(default="solution", metadata=LATER)
-    """The name by which pytest files import the program."""
+    """The name by which pytest files import the program; dotted (`package.module`) where the program is a file of a package among `files`."""
+    frame: Frame | None = field(default=None, metadata=LATER)
+    """Where an answer's function goes; None where the answer is the program."""
 
     def _content(self) -> str:
         """Content id over everything that can change an answer or a verdict; name, split, level and topic are labels."""
         beside = [self.files, self.module] if self.files or self.module != "solution" else []  # so that problems without keep the ids they always had
+        beside += [self.frame] if self.frame is not None else []
         return content_id("p", self.instruction, self.prompt, self.entry_point, [[type(t).__name__, t] for t in self.tests], self.reference, *beside)
 
     @property

@@ -74,6 +74,20 @@ class FileRow(BaseModel):
     """What it holds."""
 
 
+class FrameRow(BaseModel):
+    """A file with one function taken out, into which an answer is put."""
+
+    model_config = _CONFIG
+    name: str = Field(min_length=1)
+    """The function, or `Class.method`."""
+    header: str = Field(min_length=1)
+    """Its signature and docstring, as they stand in the file."""
+    before: str
+    """The file up to the line of its `def`."""
+    after: str
+    """The file from the line behind it."""
+
+
 TestRow = CallTestRow | IOTestRow | AssertTestRow | PytestTestRow
 
 
@@ -102,7 +116,9 @@ class ProblemRow(BaseModel):
     files: list[FileRow] = []
     """Files beside the program: data, helpers, and the test files of `node` tests. In Parquet: a list, or this list as JSON text."""
     module: str = "solution"
-    """The name by which pytest files import the program."""
+    """The name by which pytest files import the program; dotted where it is a file of a package among `files`."""
+    frame: FrameRow | None = None
+    """Where an answer's function goes; left out where the answer is the program."""
 
 
 class ResponseRow(BaseModel):

@@ -37,7 +37,7 @@ def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_lists_every_command(rrtf: Any) -> None:
     ended = rrtf("--help")
     assert ended.code == 0
-    assert set(cli.commands) == {*pipeline.VERBS, "run", "plan", "show", "explain", "check", "convert", "export", "judge", "schema"}
+    assert set(cli.commands) == {*pipeline.VERBS, "run", "plan", "show", "explain", "check", "convert", "export", "judge", "mine", "schema"}
     assert all(f"  {name} " in ended.out for name in cli.commands)
 
 

@@ -161,7 +161,7 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
     "a path twice": (with_(files=[{"path": "a", "text": ""}, {"path": "a", "text": "x"}]), "line 1, field files.0.path: 'a' stands in the way"),
     "a file for a folder": (with_(files=[{"path": "a", "text": ""}, {"path": "a/b", "text": "x"}]), "line 1, field files.0.path: 'a' stands in the way"),
     "a file without text": (with_(files=[{"path": "a"}]), "line 1, field files.0.text: it is missing"),
-    "a module that is no name": (with_(module="a.b"), "line 1, field module: 'a.b' is not a Python name"),
+    "a module that is no name": (with_(module="a..b"), "line 1, field module: 'a..b' is not a Python name"),
     "half a method": (with_(entry_point="Solution().class"), "line 1, field entry_point: 'Solution().class' is not a Python name, nor a method"),
     "a method of a program that prints": (
         having({"stdin": "", "stdout": ""}) | {"entry_point": "Solution().run"},

@@ -198,3 +198,18 @@ def loaded(nodes: Iterable[ast.AST]) -> set[str]:
 def unbound(module: ast.Module) -> set[str]:
     """Names the module reads but neither binds nor finds among the builtins: what it needs from elsewhere."""
     return loaded(module.body) - bound(module.body) - BUILTINS
+
+
+def reindented(block: str, number: int, inside: set[int], old: str, new: str) -> str:
+    """Lines of code, of which the first has this number, with `new` for the indentation `old`; lines that begin inside a string stay as they are."""
+    out: list[str] = []
+    for position, line in enumerate(block.split("\n"), start=number):
+        if position in inside:
+            out.append(line)
+        elif line.startswith("#"):
+            out.append(new + line)
+        elif line.strip():
+            out.append(new + line[len(old) :] if line.startswith(old) else line)
+        elif out:
+            out.append("")
+    return "\n".join(out).rstrip("\n")

@@ -29,6 +29,7 @@ from itertools import islice
 from typing import cast
 
 from rrtf import values
+from rrtf.errors import SandboxFailure
 from rrtf.extraction.syntax import parse
 from rrtf.judging import Judge
 from rrtf.overlap import probe
@@ -36,6 +37,7 @@ from rrtf.protocols import Program, Reply, Sandbox
 from rrtf.quality.programs import arguments, arity, asked, owner
 from rrtf.records import AssertTest, Author, CallTest, Limits, Outcome, Problem, Response, Verdict
 from rrtf.sandbox import compare
+from rrtf.sandbox.harness import attempt
 
 PATIENCE = 0.02
 """Processor seconds that one function gets for one foreign call."""
@@ -70,6 +72,21 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A program of which we could not say what it does, for reasons of ours. That says nothing about it."""
+
+    reference: Problem
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    pair: Pair
+    certain: bool
+    """The probe ran all tests, and they passed."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Function:
     problem: Problem
     name: str
@@ -79,8 +96,8 @@ class _Function:
     """What its own tests give it; None where that is unknown."""
 
 
-def alike(references: Iterable[Problem], exams: Sequence[Problem], sandbox: Sandbox, judge: Judge, threads: int = 1) -> Iterator[Pair]:
-    """Every pair in which the reference of one problem passes the tests of another. Problems of the same name are not compared."""
+def alike(references: Iterable[Problem], exams: Sequence[Problem], sandbox: Sandbox, judge: Judge, threads: int = 1) -> Iterator[Pair | Unjudged]:
+    """Every pair in which the reference of one problem passes the tests of another, and who could not be judged. Problems of the same name are not compared."""
     groups: dict[tuple[int, _Kinds | None], list[Problem]] = defaultdict(list)
     for exam in exams:
         count = asked(exam)
@@ -98,11 +115,12 @@ def alike(references: Iterable[Problem], exams: Sequence[Problem], sandbox: Sand
                 for start in range(0, len(group), _BATCH)
             ]
 
-            def probed(item: tuple[list[_Function], list[Problem]]) -> list[Pair]:
+            def probed(item: tuple[list[_Function], list[Problem]]) -> list[_Candidate | Unjudged]:
                 return list(_probe(*item, sandbox))
 
-            found = [pair for pairs in pool.map(probed, work) for pair in pairs]
-            yield from _passing(found, judge)
+            found = [one for several in pool.map(probed, work) for one in several]
+            yield from _passing([one for one in found if isinstance(one, _Candidate)], judge)
+            yield from {id(one.reference): one for one in found if isinstance(one, Unjudged)}.values()
 
 
 def _functions(problem: Problem, seen: Counter[str]) -> Iterator[_Function]:
@@ -160,7 +178,7 @@ def _kind(value: object, depth: int) -> str:
             return ""
 
 
-def _probe(functions: Sequence[_Function], exams: Sequence[Problem], sandbox: Sandbox) -> Iterator[Pair]:
+def _probe(functions: Sequence[_Function], exams: Sequence[Problem], sandbox: Sandbox) -> Iterator[_Candidate | Unjudged]:
     """Pairs that a few tests could not tell apart. A probe that did not finish is tried again problem by problem, and then tells nothing apart."""
     for kind in (CallTest, AssertTest):
         chosen = [exam for exam in exams if isinstance(exam.tests[0], kind)]
@@ -170,23 +188,28 @@ def _probe(functions: Sequence[_Function], exams: Sequence[Problem], sandbox: Sa
         limits = _LIMITS if len(chosen) > 1 else _LAST_LIMITS
         tests = tuple(test if kind is AssertTest else replace(test, args=f"[{test.args}]", match="near", tolerance=None) for _, test in questions)
         program = Program(_source(functions), "examine" if kind is AssertTest else "call", tests, limits)
-        execution = sandbox.run(program)
+        try:
+            execution = attempt(program, sandbox)
+        except SandboxFailure as failure:
+            yield from (Unjudged(function.problem, failure.message) for function in functions)
+            continue
         if not execution.replies or any(reply.status != "passed" for reply in execution.replies):
             if len(chosen) > 1:
                 for exam in chosen:
                     yield from _probe(functions, [exam], sandbox)
             else:
-                yield from _pairs(functions, chosen[0])
+                yield from _pairs(functions, chosen[0], certain=False)
             continue
         alive = {exam.name: set(range(len(functions))) for exam in chosen}
         for (exam, test), reply in zip(questions, execution.replies, strict=True):
             alive[exam.name] &= _places(reply) if kind is AssertTest else _agreeing(test, reply)
         for exam in chosen:
-            yield from _pairs([functions[place] for place in sorted(alive[exam.name])], exam)
+            # Of asserts the probe ran all, of calls the first few.
+            yield from _pairs([functions[place] for place in sorted(alive[exam.name])], exam, certain=kind is AssertTest)
 
 
-def _pairs(functions: Iterable[_Function], exam: Problem) -> Iterator[Pair]:
-    return (Pair(function.problem, function.name, exam) for function in functions if function.problem.name != exam.name)
+def _pairs(functions: Iterable[_Function], exam: Problem, *, certain: bool) -> Iterator[_Candidate]:
+    return (_Candidate(Pair(function.problem, function.name, exam), certain) for function in functions if function.problem.name != exam.name)
 
 
 def _questions(exam: Problem) -> list[CallTest]:
@@ -229,15 +252,22 @@ def examine(reference, entry_point, tests):
 """
 
 
-def _passing(found: Sequence[Pair], judge: Judge) -> Iterator[Pair]:
+def _passing(candidates: Sequence[_Candidate], judge: Judge) -> Iterator[Pair | Unjudged]:
     """The pairs that stand before all tests, the first function of each program that does."""
-    answers = {index: _answer(pair) for index, pair in enumerate(found) if not isinstance(pair.exam.tests[0], AssertTest)}  # of asserts the probe ran all
+    found = [candidate.pair for candidate in candidates]
+    answers = {index: _answer(pair) for index, pair in enumerate(found) if not candidates[index].certain}
     asked_of = {(found[index].exam.id, answer.id): index for index, answer in answers.items()}
     passed = {index for index in range(len(found)) if index not in answers}
-    verdicts = judge((found[index].exam, answer) for index, answer in answers.items())
-    passed |= {asked_of[said.problem_id, said.response_id] for said in verdicts if isinstance(said, Verdict) and said.outcome is Outcome.PASSED}
+    unjudged: dict[str, Unjudged] = {}
+    for said in judge((found[index].exam, answer) for index, answer in answers.items()):
+        pair = found[asked_of[said.problem_id, said.response_id]]
+        if not isinstance(said, Verdict):
+            unjudged.setdefault(pair.reference.name, Unjudged(pair.reference, said.reason))
+        elif said.outcome is Outcome.PASSED:
+            passed.add(asked_of[said.problem_id, said.response_id])
     first = {(found[index].reference.name, found[index].exam.name): found[index] for index in sorted(passed, reverse=True)}
     yield from (pair for index, pair in enumerate(found) if index in passed and first[pair.reference.name, pair.exam.name] is pair)
+    yield from unjudged.values()
 
 
 def _answer(pair: Pair) -> Response:

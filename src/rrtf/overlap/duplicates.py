@@ -22,6 +22,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rrtf.framing import alone
 from rrtf.overlap.trees import Form, form
 from rrtf.overlap.words import numbers, shingles, words
 from rrtf.records import Problem
@@ -69,7 +70,7 @@ class _Kept:
 def repeats(problems: Iterable[Problem]) -> Iterator[Repeat]:
     """Every problem that is nearly an earlier one, in order, with the one it is most like. What is itself a repetition is not compared with later ones."""
     index, kept, shapes = _index(), list[_Kept](), dict[int, str]()
-    for problem in problems:
+    for problem in map(alone, problems):
         runs = [" ".join(run) for run in shingles(words(problem.instruction))]
         sketch = _sketch(runs)
         known = form(problem.reference) if problem.reference is not None else None

@@ -11,8 +11,9 @@ from itertools import chain
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rrtf.framing import alone
 from rrtf.judging import Tally, open_judge
-from rrtf.overlap.behaviour import alike
+from rrtf.overlap.behaviour import Unjudged, alike
 from rrtf.overlap.trees import solutions
 from rrtf.overlap.words import GRAM, statements
 from rrtf.quality.findings import Action, Finding
@@ -49,7 +50,7 @@ def on_paper(problems: Iterable[Problem], benchmark: Sequence[Problem], config: 
     """Overlaps by words and by syntax tree, in the order of the problems, one problem at a time."""
     said = statements(benchmark if config.words != "off" else (), config.gram)
     solved = solutions(benchmark if config.program != "off" else ())
-    for problem in problems:
+    for problem in map(alone, problems):
         words = said.shared(problem)
         if words is not None:
             yield Finding(problem.name, WAYS["words"], f"{words[0]}: {words[1]!r}", config.words)
@@ -58,8 +59,10 @@ def on_paper(problems: Iterable[Problem], benchmark: Sequence[Problem], config: 
             yield Finding(problem.name, WAYS["program"], f"{held[0]}: {held[1]}", config.program)
 
 
-def by_running(problems: Sequence[Problem], benchmark: Sequence[Problem], action: Action, sandbox: SandboxConfig, runtime: SandboxRuntime) -> Iterator[Finding]:
-    """Overlaps by behaviour: what a problem's reference passes, or, for problems without one, whose reference passes its tests."""
+def by_running(
+    problems: Sequence[Problem], benchmark: Sequence[Problem], action: Action, sandbox: SandboxConfig, runtime: SandboxRuntime
+) -> Iterator[Finding | Unjudged]:
+    """Overlaps by behaviour: what a problem's reference passes, or, for problems without one, whose reference passes its tests. And who could not be judged."""
     if action == "off" or not benchmark:
         return
     bare: list[Problem] = []
@@ -73,14 +76,20 @@ def by_running(problems: Sequence[Problem], benchmark: Sequence[Problem], action
 
     with open_sandbox(sandbox, runtime) as box, open_judge(sandbox, runtime, Tally()) as judge:
         for pair in alike(answered(), benchmark, box, judge, runtime.count()):
+            if isinstance(pair, Unjudged):
+                yield pair
+                continue
             which = "" if pair.function == pair.reference.entry_point else f" (its function {pair.function})"
             yield Finding(pair.reference.name, WAYS["behaviour"], f"{pair.exam.name}: it passes all {len(pair.exam.tests)} tests{which}", action)
         for pair in alike(benchmark, bare, box, judge, runtime.count()) if bare else ():
+            if isinstance(pair, Unjudged):
+                yield from (Unjudged(problem, pair.reason) for problem in bare)  # any of them may be the one
+                continue
             yield Finding(pair.exam.name, WAYS["behaviour"], f"{pair.reference.name}: its solution passes all {len(pair.exam.tests)} tests of this one", action)
 
 
 def leaks(
     problems: Sequence[Problem], benchmark: Sequence[Problem], config: OverlapConfig, sandbox: SandboxConfig, runtime: SandboxRuntime
-) -> Iterator[Finding]:
-    """Every overlap in every way that is not off, also of problems for which one way would do."""
+) -> Iterator[Finding | Unjudged]:
+    """Every overlap in every way that is not off, also of problems for which one way would do. And who could not be judged."""
     yield from chain(on_paper(problems, benchmark, config), by_running(problems, benchmark, config.behaviour, sandbox, runtime))

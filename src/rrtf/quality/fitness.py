@@ -22,8 +22,9 @@ from itertools import chain
 from typing import TypeVar
 
 from rrtf.answering import reference_response
+from rrtf.framing import alone, restored
 from rrtf.judging import Tally, open_judge
-from rrtf.quality.mutants import some_mutants
+from rrtf.quality.mutants import Mutant, some_mutants
 from rrtf.quality.stubs import stubs
 from rrtf.quality.suites import shown
 from rrtf.records import Author, Outcome, Problem, Response, Verdict
@@ -202,7 +203,7 @@ def _mutants(group: Sequence[Fitness], sandbox: SandboxConfig, runtime: SandboxR
     def programs() -> Iterator[tuple[tuple[Fitness, str], Problem, str]]:
         for fitness in group:
             problem = fitness.problem
-            made = some_mutants(problem.reference or "", problem.entry_point, most)
+            made = _faulty_copies(problem, most)
             owed[problem.id] = len(made)
             if not made:
                 tick(1)
@@ -220,6 +221,13 @@ def _mutants(group: Sequence[Fitness], sandbox: SandboxConfig, runtime: SandboxR
         tick(int(owed[fitness.problem.id] == 0))
     for fitness in group:
         fitness.survivors.sort()
+
+
+def _faulty_copies(problem: Problem, most: int) -> list[Mutant]:
+    """Of one function of a file, that function is what gets the faults."""
+    own, frame = alone(problem), problem.frame
+    made = some_mutants(own.reference or "", own.entry_point, most)
+    return made if frame is None else [Mutant(mutant.change, restored(frame, mutant.source) or "") for mutant in made]
 
 
 def _seconds(reference: float, limit: float) -> float:

@@ -1,7 +1,8 @@
 """Programs that do nothing of what is asked. Tests that let one of them pass say nothing about an answer.
 
 `pass` (no work at all), a constant (the expected result that occurs most often among the tests, which passes more tests than any other constant), and an echo
-of each argument. For programs that read stdin: nothing printed, the commonest output, and the input. Not here: running them (`rrtf.quality.fitness`).
+of each argument. For programs that read stdin: nothing printed, the commonest output, and the input. For one function of a file (`Problem.frame`): no work,
+NotImplementedError, and constants. Not here: running them (`rrtf.quality.fitness`).
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from rrtf import values
+from rrtf.framing import body_indent
 from rrtf.quality.programs import arguments, arity, functions, owner
 from rrtf.quality.suites import questions
-from rrtf.records import AssertTest, CallTest, IOTest, Problem
+from rrtf.records import AssertTest, CallTest, Frame, IOTest, Problem
 
 _USUAL = ("0", "1", "True", "False", "''", "[]")
 """Constants for assert tests, where not every expected value can be read off."""
@@ -32,6 +34,10 @@ class Stub:
 def stubs(problem: Problem) -> Iterator[Stub]:
     """The stubs that a problem's tests must fail."""
     entry_point = problem.entry_point
+    if problem.frame is not None:
+        for body in ("pass", "raise NotImplementedError", *(f"return {constant}" for constant in _USUAL)):
+            yield Stub(body, stubbed(problem.frame, body))
+        return
     if isinstance(problem.tests[0], IOTest):
         printed = Counter(test.stdout for test in problem.tests if isinstance(test, IOTest)).most_common(1)[0][0]
         yield Stub("pass", "pass\n")
@@ -49,6 +55,12 @@ def stubs(problem: Problem) -> Iterator[Stub]:
         yield Stub(f"echo of argument {place + 1}", _function(entry_point, f"return args[{place}]"))
     for name in _keywords(problem):
         yield Stub(f"echo of argument {name}", _function(entry_point, f"return kwargs[{name!r}]"))
+
+
+def stubbed(frame: Frame, body: str) -> str:
+    """The program of a file whose function is its header and this one line."""
+    header = frame.header.rstrip("\n")
+    return f"{frame.before}{header}\n{body_indent(frame)}{body}\n{frame.after}"
 
 
 def _function(entry_point: str, body: str) -> str:

@@ -25,6 +25,7 @@ from rrtf.formats import read_problems
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import CURATE, EVOLVED, Curation
 from rrtf.judging import judge_identity
+from rrtf.overlap.behaviour import Unjudged
 from rrtf.overlap.duplicates import repeats
 from rrtf.overlap.leaks import WAYS, OverlapConfig, by_running, on_paper
 from rrtf.quality import gate as gates
@@ -124,14 +125,14 @@ def _work(
     left = seen.kept(asked)
     seen.add(left, on_paper(left, [*exam, *others], config.overlap))
     left = seen.kept(left)
-    seen.add(left, by_running(left, [*exam, *others], config.overlap.behaviour, sandbox, runtime))
-    left = seen.kept(left)
+    failed: dict[str, str] = {}  # what could not be judged, for reasons of ours, says nothing about its problem: the next run decides
+    seen.add(left, _told(by_running(left, [*exam, *others], config.overlap.behaviour, sandbox, runtime), failed))
+    left = [problem for problem in seen.kept(left) if problem.id not in failed]
     task.tick(len(problems) - len(left))
-    failed: dict[str, str] = {}
     for found in gate(left, config.gate, sandbox, runtime, task.tick):
         if found.judged:
             seen.add([found.problem], found.findings)
-        else:  # what could not be judged, for reasons of ours, says nothing about its problem: the next run decides
+        else:
             failed[found.problem.id] = found.fitness.failures[0]
     if config.gate.near_duplicate != "off":
         left = [problem for problem in seen.kept(left) if problem.id not in failed]
@@ -147,6 +148,15 @@ def _work(
             yield Failure(problem.id, failed[problem.id])
         else:
             yield _curation(problem, seen.findings[problem.id])
+
+
+def _told(found: Iterable[Finding | Unjudged], failed: dict[str, str]) -> Iterator[Finding]:
+    """The findings; `failed` takes who could not be judged, by id."""
+    for one in found:
+        if isinstance(one, Finding):
+            yield one
+        else:
+            failed.setdefault(one.reference.id, one.reason)
 
 
 @dataclass(frozen=True, slots=True)

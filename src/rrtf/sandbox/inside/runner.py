@@ -141,7 +141,7 @@ def run(task: Task, library: suite.Library | None, pristine: Pristine, report: R
         nodes = _nodes(task) if library is not None else ()  # before the program can change them
         loaded = _load(code, namespace, task, report)
         if loaded and library is not None:
-            _run_suite(module, task, root, nodes, library, report, key_fd, pristine)
+            _run_suite(_modules.get(task.module, module), task, root, nodes, library, report, key_fd, pristine)
         for number, test in enumerate(tests, task.start) if loaded and library is None else ():
             if task.kind == "call":
                 _run_call(namespace, task.entry_point, test, number, report)
@@ -171,7 +171,9 @@ def _nodes(task: Task) -> tuple[str, ...]:
 def _write_program(task: Task) -> None:
     """Lay the program where pytest files can reload it and read its source. Raises OSError."""
     try:
-        with open(_program_path(task), "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        path = _program_path(task)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.write(task.source)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EFBIG):  # longer than it may write itself: what reads it then finds nothing
@@ -179,7 +181,9 @@ def _write_program(task: Task) -> None:
 
 
 def _importable(task: Task) -> types.ModuleType:
-    """A module that pytest files can import and reload."""
+    """A module that pytest files can import and reload. Parents of one in a package are imported when it is loaded, as always."""
+    if "." in task.module:
+        return types.ModuleType(task.module)
     spec = importlib.util.spec_from_file_location(task.module, _program_path(task))
     module = importlib.util.module_from_spec(spec) if spec is not None else types.ModuleType(task.module)
     sys.modules[module.__name__] = module
@@ -187,7 +191,7 @@ def _importable(task: Task) -> types.ModuleType:
 
 
 def _program_path(task: Task) -> str:
-    return os.path.join(os.getcwd(), task.module + ".py") if task.kind == "pytest" else PROGRAM_FILE
+    return os.path.join(os.getcwd(), surroundings.module_path(task.module, task.files)) if task.kind == "pytest" else PROGRAM_FILE
 
 
 def _compile(task: Task, report: Report) -> types.CodeType | None:
@@ -201,7 +205,10 @@ def _compile(task: Task, report: Report) -> types.CodeType | None:
 
 def _load(code: types.CodeType, namespace: Namespace, task: Task, report: Report) -> bool:
     try:
-        exec(code, namespace)
+        if "." in task.module:  # a file of a package: its parents come first, and may well import it themselves
+            namespace = importlib.import_module(task.module).__dict__
+        else:
+            exec(code, namespace)
         name, dotted, _ = (task.entry_point or "").partition("().")
         problem = "" if task.entry_point is None or callable(namespace.get(name)) else f"NameError: there is no {'class' if dotted else 'function'} {name}"
     except MemoryError as error:

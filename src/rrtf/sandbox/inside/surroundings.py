@@ -9,12 +9,19 @@ import builtins
 import contextlib
 import os
 import sys
+from collections.abc import Iterable
 
 # The functions below keep these builtins, whatever a program does to the module of that name.
 __builtins__ = dict(vars(builtins))
 
 SETTINGS = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
 """Files that pytest takes settings from, the first that is there."""
+
+
+def module_path(module: str, files: Iterable[str]) -> str:
+    """The file of the program that tests import as `module`: that of the package itself where `files` hold others of it."""
+    bare = module.replace(".", "/")
+    return f"{bare}/__init__.py" if any(path.startswith(f"{bare}/") and path.endswith(".py") for path in files) else f"{bare}.py"
 
 
 def lay_out(files: dict[str, str]) -> None:
