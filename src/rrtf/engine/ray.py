@@ -239,8 +239,7 @@ class _Job:
     item: Any
     deaths: int = 0
     suspect: bool = False
-    """A worker had it when it died. From then on it is alone with whoever has it: a result that was still on its way
-    when the next item killed the worker is lost, too, and an item must not be given up for what its neighbour does."""
+    """It was with a worker that died, and is alone with the next: none is given up for what its neighbour does, which may kill a result on its way."""
 
 
 @dataclass(eq=False, slots=True)
@@ -335,9 +334,8 @@ class _Pool:
     def _hand_out(self) -> None:
         for depth in range(_DEPTH):
             for slot in self._slots:
-                if not self._backlog or (depth and self._backlog[0].suspect):
-                    return
-                if slot.state == "open" and len(slot.jobs) == depth and not any(job.suspect for job in slot.jobs.values()):
+                free = self._backlog and not (depth and self._backlog[0].suspect) and not any(job.suspect for job in slot.jobs.values())
+                if free and slot.state == "open" and len(slot.jobs) == depth:
                     job = self._backlog.popleft()
                     slot.jobs[slot.actor.apply.remote(job.item)] = job
 
@@ -395,8 +393,7 @@ class _Pool:
                     hint="See the logs of Ray's workers on that node; perhaps memory is short: how.ray.processors.memory_gb and how.ray.devices.memory_gb.",
                 ) from error
         for number, job in enumerate(jobs):
-            job.deaths += number == 0  # the one that it worked on; the others only waited
-            job.suspect = True
+            job.deaths, job.suspect = job.deaths + (number == 0), True  # it worked on the first; the others only waited
         self._backlog.extendleft(job for job in reversed(jobs) if job.deaths < _ATTEMPTS)
         for job in jobs:
             if job.deaths >= _ATTEMPTS:
