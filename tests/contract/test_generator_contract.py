@@ -12,8 +12,9 @@ import torch
 from tiny_models import FAMILIES, checkpoint
 from tokenizers import processors
 
+from rrtf import checkpoints
 from rrtf.errors import EngineError
-from rrtf.generation import GenerationHow, OpenAIConfig, ScriptedConfig, TransformersConfig, loopback, open_generator
+from rrtf.generation import CTranslate2Config, GenerationHow, OpenAIConfig, ScriptedConfig, TransformersConfig, loopback, open_generator
 from rrtf.generation.decoding import Decoder
 from rrtf.generation.endpoints import EndpointHow
 from rrtf.generation.scripted import ScriptedGenerator
@@ -51,18 +52,27 @@ def _answer(asked: loopback.Asked) -> str:
     return f"{starts[(len(asked.text) + asked.seed) % 3]} one two  three\nfour five six seven eight nine ten"
 
 
+CONVERTED = ["ctranslate2 llama", "ctranslate2 gpt_bigcode"]
+
 Open = Callable[..., Generator]
 
 
 @pytest.fixture(scope="module")
-def engines() -> Iterator[Callable[[str, GenerationHow], Generator]]:
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, GenerationHow], Generator]]:
     """Every engine by its name, each opened once; endpoints are real servers, closed with the module."""
     with ExitStack() as stack:
+        home = tmp_path_factory.mktemp("cache")
+        stack.enter_context(pytest.MonkeyPatch.context()).setenv("XDG_CACHE_HOME", str(home))
 
         @cache
         def opened(name: str, how: GenerationHow) -> Generator:
             if name == "scripted":
                 return _scripted()
+            if name in CONVERTED:
+                folder, made = home / name, checkpoint(name.split()[1])
+                if not folder.exists():
+                    checkpoints.save(made.model, made.tokenizer, folder)
+                return stack.enter_context(open_generator(CTranslate2Config(compute="float32"), str(folder), how))
             if name not in ENDPOINTS:
                 return TransformersGenerator(checkpoint(name), name, "sha256:0", how)
             server = stack.enter_context(loopback.serve(_answer, n="refused" if name.endswith("without n") else "known"))
@@ -72,7 +82,7 @@ def engines() -> Iterator[Callable[[str, GenerationHow], Generator]]:
         yield opened
 
 
-@pytest.fixture(params=["scripted", *ENDPOINTS, *FAMILIES])
+@pytest.fixture(params=["scripted", *ENDPOINTS, *FAMILIES, *CONVERTED])
 def opened(request: pytest.FixtureRequest, engines: Callable[[str, GenerationHow], Generator]) -> Open:
     return lambda **how: engines(request.param, GenerationHow(device="cpu", **how))
 

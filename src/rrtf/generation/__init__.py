@@ -42,6 +42,23 @@ class TransformersConfig(BaseModel):
     """Type of the weights; it changes results. `auto`: bfloat16 on CUDA and where the processor computes it fast (AMX, AVX512-BF16), else float32."""
 
 
+CTranslate2Compute = Literal["int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32"]
+"""Type of the weights and of the arithmetic. `int8` rounds the weights, and lets the device choose the type of the rest."""
+
+
+class CTranslate2Config(BaseModel):
+    """Decode with CTranslate2 in this process: fast and small on processors. Needs the extra `ctranslate2`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    engine: Literal["ctranslate2"] = "ctranslate2"
+    compute: CTranslate2Compute = "int8"
+    """Type of the weights and of the arithmetic; it changes results. Other models than converted ones are converted once, into your cache folder."""
+    seeds: Literal["each", "together"] = "each"
+    """How answers with a temperature are drawn. `each`: every answer follows from its own seed, as many at once as there are cores. `together`: in
+    batches, several times as fast; such answers cannot be had again."""
+
+
 class ScriptedConfig(BaseModel):
     """Answers written beforehand: the fake for tests and dry runs. No model is loaded."""
 
@@ -54,7 +71,7 @@ class ScriptedConfig(BaseModel):
     """The answer to every other prompt."""
 
 
-AnyEngine = TransformersConfig | OpenAIConfig | ScriptedConfig
+AnyEngine = TransformersConfig | CTranslate2Config | OpenAIConfig | ScriptedConfig
 GeneratorConfig = Annotated[AnyEngine, Field(discriminator="engine")]
 
 
@@ -66,6 +83,11 @@ def open_generator(config: AnyEngine, model_name: str, how: GenerationHow | None
             from rrtf.generation.transformers import open_transformers
 
             with open_transformers(config.dtype, how or GenerationHow(), model_name) as generator:
+                yield generator
+        case CTranslate2Config():
+            from rrtf.generation.ctranslate2 import open_ctranslate2
+
+            with open_ctranslate2(config, how or GenerationHow(), model_name) as generator:
                 yield generator
         case OpenAIConfig():
             from rrtf.generation.openai import open_openai
@@ -85,6 +107,11 @@ def revision(config: AnyEngine, model_name: str) -> str:
             from rrtf import checkpoints
 
             return checkpoints.revision(model_name)
+        case CTranslate2Config():
+            from rrtf import checkpoints
+
+            # Rounded weights are other weights: their author must not be taken for the model they were made of.
+            return f"{checkpoints.revision(model_name)}:{config.compute}"
         case OpenAIConfig():
             return endpoint_revision(config)
         case ScriptedConfig():

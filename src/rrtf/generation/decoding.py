@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from rrtf.errors import EngineError
+from rrtf.generation.jobs import Job
 from rrtf.generation.slots import Masks, SlotCache, install_attention, masks_for
 from rrtf.records import StopReason
 from rrtf.training.memory import within_memory
@@ -29,16 +29,6 @@ SPARE = "Lower how.generation.batch_tokens or how.generation.max_rows, and run a
 """What to do when memory does not suffice."""
 _LEAST_ROWS = 4
 """Matrix kernels for one to three rows sum in another order than those for more (seen in float32 on x86), so smaller steps are filled up with idle rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A prompt in tokens, and how long its answers may become."""
-
-    key: str
-    ids: tuple[int, ...]
-    seeds: tuple[int, ...]
-    limit: int
 
 
 @dataclass(slots=True)
@@ -238,24 +228,3 @@ class Decoder:
             self._rows, self._cache = [], None
         apart = (found.float() - plain.float()).abs().max()
         return bool(apart <= (1e-4 if plain.dtype == torch.float32 else 0.05) * plain.float().abs().max())
-
-
-def check_room(key: str, text: str, tokens: int, context: int | None, limit: int) -> int:
-    """Tokens an answer may have: `limit`, or what the model's context leaves. Raises `EngineError` when it leaves nothing; prompts are never cut.
-
-    An id tells nobody which problem it is: `text` is the prompt's, and its beginning is shown.
-    """
-    if context is None:
-        return limit
-    if tokens >= context:
-        raise EngineError(
-            f"The prompt {key!r} has {tokens} tokens, and the model's context holds {context}. It begins {_beginning(text)!r}.",
-            why="There is no room for an answer, and prompts are never cut.",
-            hint="Leave this problem out, shorten it, or take a model with a longer context.",
-        )
-    return min(limit, context - tokens)
-
-
-def _beginning(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 80 else f"{line[:77]}..."

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 _END_MARKS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>", "<|EOT|>", "<end_of_turn>", "</s>", "<eos>")
 """Special tokens that mean the end of a text or a turn in the model families we know. A chat model that continues raw text ends it with the mark of its
@@ -22,7 +22,7 @@ _CONTEXT = 8
 """Prompt tokens decoded in front of an answer, so that decoders that drop a leading blank drop it from the prompt."""
 
 
-def end_tokens(tokenizer: PreTrainedTokenizerBase, config: GenerationConfig | None) -> frozenset[int]:
+def end_tokens(tokenizer: PreTrainedTokenizerBase, config: object) -> frozenset[int]:
     """Every token that ends an answer: the generation config's, the tokenizer's, and the known end marks among its special tokens."""
     named = getattr(config, "eos_token_id", None)
     ends: list[int | None] = [*named] if isinstance(named, (list, tuple)) else [named]

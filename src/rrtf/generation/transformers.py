@@ -14,22 +14,22 @@ from __future__ import annotations
 from collections.abc import Generator as Yields
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import cast
 
 from rrtf.checkpoints import Checkpoint, Dtype, load, pick_device, revision
-from rrtf.errors import EngineError, missing_extra
+from rrtf.errors import missing_extra
 from rrtf.generation import GenerationHow
+from rrtf.generation.jobs import Intake, context_of
 from rrtf.protocols import Prompt, Sampling
 from rrtf.records import Completion, StopReason
 from rrtf.training.memory import within_memory
-from rrtf.training.prompts import prompt_ids
 
 try:
     import torch
     from torch import Tensor
 
     from rrtf.generation.choosing import choose
-    from rrtf.generation.decoding import SPARE, Decoder, Job, Row, check_room
+    from rrtf.generation.decoding import SPARE, Decoder, Row
     from rrtf.generation.stopping import Reader, end_tokens
 except ModuleNotFoundError as error:
     raise missing_extra("train", error.name or "torch") from error
@@ -57,7 +57,7 @@ class TransformersGenerator:
         self._model = model
         self._revision = revision
         self._ends = end_tokens(checkpoint.tokenizer, checkpoint.model.generation_config)
-        self._context = _context(checkpoint)
+        self._intake = Intake(checkpoint.tokenizer, context_of(checkpoint.model.config.get_text_config()), model)
         self._decoder = Decoder(checkpoint.model, batch_tokens=how.batch_tokens, max_rows=how.max_rows)
 
     @property
@@ -72,7 +72,7 @@ class TransformersGenerator:
 
     def generate(self, prompts: Iterable[Prompt], sampling: Sampling) -> Iterator[Completion]:
         """One completion per prompt and seed, each as soon as it is finished. Every prompt is checked before the first is decoded."""
-        jobs = sorted(self._jobs(list(prompts), sampling), key=lambda job: len(job.ids) + job.limit)
+        jobs = self._intake.jobs(prompts, sampling)
         reader = Reader(self._tokenizer, sampling.stop)
 
         def pick(logits: Tensor, rows: Sequence[Row]) -> list[int]:
@@ -90,31 +90,3 @@ class TransformersGenerator:
                 ids = row.ids[:-1] if row.ids[-1] in self._ends else row.ids
                 text, cut = reader.text(row.job.ids, ids)
                 yield Completion(row.job.key, row.index, text, "stop" if cut else reason, len(row.job.ids), len(row.ids))
-
-    def _jobs(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Job]:
-        if sampling.max_new_tokens < 1:
-            return
-        for prompt in prompts:
-            if not prompt.seeds:
-                continue
-            ids = self._ids(prompt)
-            yield Job(prompt.key, ids, prompt.seeds, check_room(prompt.key, prompt.text, len(ids), self._context, sampling.max_new_tokens))
-
-    def _ids(self, prompt: Prompt) -> tuple[int, ...]:
-        """The prompt's tokens: the very ones it is trained with. Empty text begins with the model's start token."""
-        ids = prompt_ids(cast("Any", self._tokenizer), prompt)
-        start = self._tokenizer.bos_token_id if self._tokenizer.bos_token_id is not None else self._tokenizer.eos_token_id
-        if not ids and start is None:
-            raise EngineError(
-                f"The prompt {prompt.key!r} is empty, and the model {self._model!r} has no token to begin with.", hint="Give the prompt some text."
-            )
-        return tuple(ids or [cast("int", start)])
-
-
-def _context(checkpoint: Checkpoint) -> int | None:
-    config = checkpoint.model.config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
-        size = getattr(config, name, None)
-        if isinstance(size, int):
-            return size
-    return None
