@@ -53,6 +53,7 @@ def _answer(asked: loopback.Asked) -> str:
 
 
 CONVERTED = ["ctranslate2 llama", "ctranslate2 gpt_bigcode"]
+REAL = {"ctranslate2 int8": CTranslate2Config(), "ctranslate2 float32": CTranslate2Config(compute="float32")}
 
 Open = Callable[..., Generator]
 
@@ -73,6 +74,8 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str,
                 if not folder.exists():
                     checkpoints.save(made.model, made.tokenizer, folder)
                 return stack.enter_context(open_generator(CTranslate2Config(compute="float32"), str(folder), how))
+            if name in REAL:
+                return stack.enter_context(open_generator(REAL[name], "smollm2-135m-instruct", how))
             if name not in ENDPOINTS:
                 return TransformersGenerator(checkpoint(name), name, "sha256:0", how)
             server = stack.enter_context(loopback.serve(_answer, n="refused" if name.endswith("without n") else "known"))
@@ -82,7 +85,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str,
         yield opened
 
 
-@pytest.fixture(params=["scripted", *ENDPOINTS, *FAMILIES, *CONVERTED])
+@pytest.fixture(params=["scripted", *ENDPOINTS, *FAMILIES, *CONVERTED, *(pytest.param(name, marks=pytest.mark.slow) for name in REAL)])
 def opened(request: pytest.FixtureRequest, engines: Callable[[str, GenerationHow], Generator]) -> Open:
     return lambda **how: engines(request.param, GenerationHow(device="cpu", **how))
 

@@ -59,6 +59,39 @@ class CTranslate2Config(BaseModel):
     batches, several times as fast; such answers cannot be had again."""
 
 
+class VLLMHow(BaseModel):
+    """How vLLM computes. No field bears identity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    cards: int = Field(default=1, ge=1)
+    """Graphics cards that hold the model together."""
+    memory_share: float = Field(default=0.9, gt=0, le=1)
+    """How much of the memory it may take for weights and key/value cache."""
+    eager: bool = False
+    """Start in seconds, without compiled graphs; slower from then on."""
+
+
+class VLLMConfig(BaseModel):
+    """Decode with vLLM in this process. Needs the extra `vllm`. (A running vLLM server is an endpoint: `engine = "openai"`.)"""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    engine: Literal["vllm"] = "vllm"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Type of the weights; it changes results. `auto` is vLLM's choice: mostly what the model's files hold."""
+    quantization: str = ""
+    """A way of rounding weights that vLLM knows, such as `fp8`; it changes results. Empty: what the model's files hold."""
+    context: int | None = Field(default=None, ge=1)
+    """Tokens that a prompt and its answer may have together; answers end there. By default what the model was made for, if that fits the memory."""
+    how: VLLMHow = VLLMHow()
+    """How it computes; bears no identity."""
+
+    def identity(self) -> Json:
+        """What changes answers, and nothing else."""
+        return self.model_dump(mode="json", exclude={"how"})
+
+
 class ScriptedConfig(BaseModel):
     """Answers written beforehand: the fake for tests and dry runs. No model is loaded."""
 
@@ -71,7 +104,7 @@ class ScriptedConfig(BaseModel):
     """The answer to every other prompt."""
 
 
-AnyEngine = TransformersConfig | CTranslate2Config | OpenAIConfig | ScriptedConfig
+AnyEngine = TransformersConfig | CTranslate2Config | VLLMConfig | OpenAIConfig | ScriptedConfig
 GeneratorConfig = Annotated[AnyEngine, Field(discriminator="engine")]
 
 
@@ -88,6 +121,11 @@ def open_generator(config: AnyEngine, model_name: str, how: GenerationHow | None
             from rrtf.generation.ctranslate2 import open_ctranslate2
 
             with open_ctranslate2(config, how or GenerationHow(), model_name) as generator:
+                yield generator
+        case VLLMConfig():
+            from rrtf.generation.vllm import open_vllm
+
+            with open_vllm(config, how or GenerationHow(), model_name) as generator:
                 yield generator
         case OpenAIConfig():
             from rrtf.generation.openai import open_openai
@@ -112,6 +150,10 @@ def revision(config: AnyEngine, model_name: str) -> str:
 
             # Rounded weights are other weights: their author must not be taken for the model they were made of.
             return f"{checkpoints.revision(model_name)}:{config.compute}"
+        case VLLMConfig():
+            from rrtf import checkpoints
+
+            return ":".join(part for part in (checkpoints.revision(model_name), config.quantization) if part)
         case OpenAIConfig():
             return endpoint_revision(config)
         case ScriptedConfig():
@@ -120,4 +162,4 @@ def revision(config: AnyEngine, model_name: str) -> str:
 
 def identity(config: AnyEngine) -> Json:
     """What of an engine's config changes results: what stands for it in the identity of a stage."""
-    return config.identity() if isinstance(config, OpenAIConfig) else stable(config.model_dump(mode="json"))
+    return config.identity() if isinstance(config, OpenAIConfig | VLLMConfig) else stable(config.model_dump(mode="json"))

@@ -25,7 +25,7 @@ from typing import Any
 
 from rrtf.errors import EngineError
 from rrtf.generation import CTranslate2Config, GenerationHow, revision
-from rrtf.generation.ctranslate2_models import Converted, ctranslate2, find
+from rrtf.generation.ctranslate2_models import OTHERWISE, Converted, ctranslate2, find
 from rrtf.generation.jobs import Intake, Job
 from rrtf.generation.stopping import Reader
 from rrtf.protocols import Prompt, Sampling
@@ -101,12 +101,11 @@ class CTranslate2Generator:
             drawn = {"sampling_topk": 0, "sampling_topp": sampling.top_p, "sampling_temperature": sampling.temperature}
             each = [_Row(job, (place,), seed) for job in jobs for place, seed in enumerate(job.seeds)]
             rows = self._together(each, judge, drawn) if self._config.seeds == "together" else self._each(each, judge, drawn)
-        with within_memory("decoding", _SPARE):
-            for row in rows:
-                ended = row.ids[-1] in self._converted.ends
-                text, cut = reader.text(row.job.ids, row.ids[:-1] if ended else row.ids)
-                for place in row.places:
-                    yield Completion(row.job.key, place, text, "stop" if cut else row.reason or "length", len(row.job.ids), len(row.ids))
+        for row in rows:
+            ended = row.ids[-1] in self._converted.ends
+            text, cut = reader.text(row.job.ids, row.ids[:-1] if ended else row.ids)
+            for place in row.places:
+                yield Completion(row.job.key, place, text, "stop" if cut else row.reason or "length", len(row.job.ids), len(row.ids))
 
     def _judge(self, reader: Reader) -> Callable[[_Row], StopReason | None]:
         def judge(row: _Row) -> StopReason | None:
@@ -190,8 +189,8 @@ class CTranslate2Generator:
                 made = self._start(workers, [row], row.job.limit, heard, drawn)
                 while not begun.wait(0.02):  # the seed must stand until the worker has taken it
                     if made[0].done():
-                        made[0].result()
-                        raise RuntimeError("CTranslate2 ended an answer before its first token")
+                        _watch(made, found)
+                        _checked(found.get())
             watching.append(threading.Thread(target=_watch, args=(made, found), daemon=True))
             watching[-1].start()
 
@@ -249,9 +248,15 @@ def _watch(running: Sequence[Any], found: _Found) -> None:
 
 
 def _checked(found: _Row | Exception) -> _Row:
-    if isinstance(found, Exception):
-        raise found
-    return found
+    """The row, or the error in its place: of architectures that can be converted some parts cannot be run (prompts longer than a sliding window)."""
+    if isinstance(found, _Row):
+        return found
+    try:
+        with within_memory("decoding", _SPARE):
+            raise found
+    except (RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())[:300].rstrip(".")
+        raise EngineError(f"CTranslate2 {ctranslate2.__version__} failed while decoding: {said}.", hint=OTHERWISE) from error
 
 
 def _device(name: str) -> tuple[str, int]:

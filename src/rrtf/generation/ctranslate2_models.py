@@ -5,7 +5,7 @@ runs and talks nonsense. Not here: decoding (`rrtf.generation.ctranslate2`) and 
 """
 
 # CTranslate2 and transformers are untyped.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeArgument=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeArgument=false, reportMissingTypeStubs=false
 
 from __future__ import annotations
 
@@ -126,10 +126,10 @@ def _run_converter(name: str, compute: CTranslate2Compute, checkpoint: Checkpoin
         said = " ".join(str(error).split())
         known = "No conversion is registered" in said
         reason = f"it knows no {type(checkpoint.model.config).__name__.removesuffix('Config')} models" if known else f"{type(error).__name__}: {said[:200]}"
-        raise EngineError(f"CTranslate2 {ctranslate2.__version__} cannot convert the model {name!r}: {reason}.", hint=_OTHERWISE) from error
+        raise EngineError(f"CTranslate2 {ctranslate2.__version__} cannot convert the model {name!r}: {reason}.", hint=OTHERWISE) from error
 
 
-_OTHERWISE = 'Use engine = "transformers" for it.'
+OTHERWISE = 'Use engine = "transformers" for it.'
 
 
 def _sample(checkpoint: Checkpoint) -> tuple[list[int], np.ndarray]:
@@ -146,14 +146,18 @@ def _compare(name: str, ids: list[int], plain: np.ndarray, model: Path, compute:
     """Refuse a conversion whose logits are not those of the model."""
     # Here on the processor, which may lack what the weights were rounded for: the weights are what is looked at.
     fits = compute if compute in ctranslate2.get_supported_compute_types("cpu") else "float32"
-    found = np.asarray(ctranslate2.Generator(str(model), compute_type=fits).forward_batch([ids]), dtype=np.float32)[0]
+    try:
+        found = np.asarray(ctranslate2.Generator(str(model), compute_type=fits).forward_batch([ids]), dtype=np.float32)[0]
+    except (RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())[:200].rstrip(".")
+        raise EngineError(f"CTranslate2 {ctranslate2.__version__} cannot run the model {name!r} that it converted: {said}.", hint=OTHERWISE) from error
     size = min(plain.shape[-1], found.shape[-1])
     like = likeness(plain[:, :size], found[:, :size])
     if like < _LIKE:
         raise EngineError(
             f"CTranslate2 {ctranslate2.__version__} gives other numbers for the model {name!r} than the model itself (cosine of logits {like:.2f}).",
             why="Its converter does not reproduce this architecture, and its answers would not be this model's.",
-            hint=_OTHERWISE,
+            hint=OTHERWISE,
         )
 
 
@@ -180,7 +184,7 @@ def _opened(name: str, folder: Path) -> Converted:
         ) from error
     if len(tokenizer) > len(vocabulary):
         raise EngineError(f"The tokenizer of the converted model {name!r} has {len(tokenizer)} tokens, and the model knows {len(vocabulary)}.", hint=_OTHERS)
-    named = frozenset(cast("list[int]", note["ends"])) if "ends" in note else end_tokens(tokenizer, _Named(_json(folder / "generation_config.json")))
+    named = frozenset(cast("list[int]", note["ends"])) if "ends" in note else end_tokens(tokenizer, _json(folder / "generation_config.json"))
     context = note.get("context", tokenizer.model_max_length)
     return Converted(folder, tokenizer, vocabulary, named, context if isinstance(context, int) and context < _NO_LIMIT else None)
 
@@ -188,13 +192,6 @@ def _opened(name: str, folder: Path) -> Converted:
 _OTHERS = "The folder holds another model's tokenizer: copy the right one."
 _NO_LIMIT = 10**9
 """What tokenizers say when nobody told them how long a text may be."""
-
-
-class _Named:
-    """A generation config, as far as it names end tokens."""
-
-    def __init__(self, content: dict[str, Any]) -> None:
-        self.eos_token_id = content.get("eos_token_id")
 
 
 def _vocabulary(name: str, folder: Path) -> tuple[str, ...]:
@@ -206,7 +203,7 @@ def _vocabulary(name: str, folder: Path) -> tuple[str, ...]:
     except (OSError, ValueError) as error:
         raise EngineError(f"The vocabulary of the converted model {name!r} cannot be read: {error}.", hint="Convert the model again.") from error
     if len(set(names)) != len(names):
-        raise EngineError(f"Tokens of the converted model {name!r} share a name.", why="They could not be told apart.", hint=_OTHERWISE)
+        raise EngineError(f"Tokens of the converted model {name!r} share a name.", why="They could not be told apart.", hint=OTHERWISE)
     return tuple(names)
 
 

@@ -8,7 +8,7 @@ A stop string is found in the *text*, wherever token borders fall, and the text 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ _CONTEXT = 8
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase, config: object) -> frozenset[int]:
-    """Every token that ends an answer: the generation config's, the tokenizer's, and the known end marks among its special tokens."""
-    named = getattr(config, "eos_token_id", None)
-    ends: list[int | None] = [*named] if isinstance(named, (list, tuple)) else [named]
+    """Every token that ends an answer: those of the generation config (an object, or its content), the tokenizer's, and the known end marks."""
+    content = cast("Mapping[str, object]", config) if isinstance(config, Mapping) else {"eos_token_id": getattr(config, "eos_token_id", None)}
+    named = content.get("eos_token_id")
+    ends = [*cast("Sequence[int | None]", named)] if isinstance(named, (list, tuple)) else [cast("int | None", named)]
     ends.append(cast("int | None", tokenizer.eos_token_id))
     special = {str(token): number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     ends.extend(special.get(mark) for mark in _END_MARKS)
