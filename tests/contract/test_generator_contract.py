@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
+import fake_vllm
 import pytest
 import torch
 from tiny_models import FAMILIES, checkpoint
@@ -14,7 +16,17 @@ from tokenizers import processors
 
 from rrtf import checkpoints
 from rrtf.errors import EngineError
-from rrtf.generation import CTranslate2Config, GenerationHow, OpenAIConfig, ScriptedConfig, TransformersConfig, loopback, open_generator
+from rrtf.generation import (
+    CTranslate2Config,
+    GenerationHow,
+    OpenAIConfig,
+    ScriptedConfig,
+    TransformersConfig,
+    VLLMConfig,
+    VLLMHow,
+    loopback,
+    open_generator,
+)
 from rrtf.generation.decoding import Decoder
 from rrtf.generation.endpoints import EndpointHow
 from rrtf.generation.scripted import ScriptedGenerator
@@ -53,7 +65,12 @@ def _answer(asked: loopback.Asked) -> str:
 
 
 CONVERTED = ["ctranslate2 llama", "ctranslate2 gpt_bigcode"]
-REAL = {"ctranslate2 int8": CTranslate2Config(), "ctranslate2 float32": CTranslate2Config(compute="float32")}
+REAL = {
+    "ctranslate2 int8": CTranslate2Config(),
+    "ctranslate2 float32": CTranslate2Config(compute="float32"),
+    "vllm float32": VLLMConfig(dtype="float32", context=512, how=VLLMHow(eager=True, memory_share=0.1)),
+}
+"""Engines on the embedded student."""
 
 Open = Callable[..., Generator]
 
@@ -63,19 +80,28 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str,
     """Every engine by its name, each opened once; endpoints are real servers, closed with the module."""
     with ExitStack() as stack:
         home = tmp_path_factory.mktemp("cache")
-        stack.enter_context(pytest.MonkeyPatch.context()).setenv("XDG_CACHE_HOME", str(home))
+
+        @cache
+        def saved(family: str) -> Path:
+            made = checkpoint(family)
+            checkpoints.save(made.model, made.tokenizer, home / family)
+            return home / family
 
         @cache
         def opened(name: str, how: GenerationHow) -> Generator:
             if name == "scripted":
                 return _scripted()
             if name in CONVERTED:
-                folder, made = home / name, checkpoint(name.split()[1])
-                if not folder.exists():
-                    checkpoints.save(made.model, made.tokenizer, folder)
-                return stack.enter_context(open_generator(CTranslate2Config(compute="float32"), str(folder), how))
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setenv("XDG_CACHE_HOME", str(home))
+                    return stack.enter_context(open_generator(CTranslate2Config(compute="float32"), str(saved(name.split()[1])), how))
             if name in REAL:
+                if name.startswith("vllm"):
+                    pytest.importorskip("vllm", reason="vLLM is not installed")
                 return stack.enter_context(open_generator(REAL[name], "smollm2-135m-instruct", how))
+            if name == "vllm pretended":
+                fake_vllm.install(stack.enter_context(pytest.MonkeyPatch.context()))
+                return stack.enter_context(open_generator(VLLMConfig(), str(saved("llama")), how))
             if name not in ENDPOINTS:
                 return TransformersGenerator(checkpoint(name), name, "sha256:0", how)
             server = stack.enter_context(loopback.serve(_answer, n="refused" if name.endswith("without n") else "known"))
@@ -85,7 +111,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str,
         yield opened
 
 
-@pytest.fixture(params=["scripted", *ENDPOINTS, *FAMILIES, *CONVERTED, *(pytest.param(name, marks=pytest.mark.slow) for name in REAL)])
+@pytest.fixture(params=["scripted", *ENDPOINTS, *FAMILIES, *CONVERTED, "vllm pretended", *(pytest.param(name, marks=pytest.mark.slow) for name in REAL)])
 def opened(request: pytest.FixtureRequest, engines: Callable[[str, GenerationHow], Generator]) -> Open:
     return lambda **how: engines(request.param, GenerationHow(device="cpu", **how))
 

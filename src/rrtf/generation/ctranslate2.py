@@ -93,7 +93,7 @@ class CTranslate2Generator:
         """One completion per prompt and seed, each as soon as it is finished. Every prompt is checked before the first is decoded."""
         jobs = sorted(self._intake.jobs(prompts, sampling), key=lambda job: len(job.ids))
         reader = Reader(self._converted.tokenizer, sampling.stop)
-        judge = self._judge(reader)
+        judge = _judge(self._converted.ends, reader)
         if sampling.temperature == 0:
             # Greedy decoding knows no seed: one row answers for all of them.
             rows = self._together([_Row(job, tuple(range(len(job.seeds)))) for job in jobs], judge, {})
@@ -106,14 +106,6 @@ class CTranslate2Generator:
             text, cut = reader.text(row.job.ids, row.ids[:-1] if ended else row.ids)
             for place in row.places:
                 yield Completion(row.job.key, place, text, "stop" if cut else row.reason or "length", len(row.job.ids), len(row.ids))
-
-    def _judge(self, reader: Reader) -> Callable[[_Row], StopReason | None]:
-        def judge(row: _Row) -> StopReason | None:
-            if row.ids[-1] in self._converted.ends or reader.stopped(row.ids):
-                return "stop"
-            return "length" if len(row.ids) >= row.job.limit else None
-
-        return judge
 
     def _together(self, rows: Sequence[_Row], judge: Callable[[_Row], StopReason | None], drawn: dict[str, Any]) -> Iterator[_Row]:
         if rows and self._batched is None:
@@ -236,6 +228,17 @@ class CTranslate2Generator:
             raise EngineError(
                 f"CTranslate2 cannot load the model {self._model!r}: {said}.", hint="Convert it again with this version of CTranslate2."
             ) from error
+
+
+def _judge(ends: frozenset[int], reader: Reader) -> Callable[[_Row], StopReason | None]:
+    """Why a row is finished. It must not hold the engine: workers drop what they called last, and an engine that a worker of its own drops cannot end."""
+
+    def judge(row: _Row) -> StopReason | None:
+        if row.ids[-1] in ends or reader.stopped(row.ids):
+            return "stop"
+        return "length" if len(row.ids) >= row.job.limit else None
+
+    return judge
 
 
 def _watch(running: Sequence[Any], found: _Found) -> None:
