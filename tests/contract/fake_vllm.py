@@ -73,7 +73,7 @@ class _Engine:
 
     def abort_request(self, names: Sequence[str]) -> None:
         for name in names:
-            del self.live[name]
+            self.live.pop(name, None)  # vLLM does not mind one that has ended
 
 
 class LLM:

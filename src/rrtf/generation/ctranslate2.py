@@ -18,7 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Generator as Yields
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
@@ -101,13 +101,14 @@ class CTranslate2Generator:
             drawn = {"sampling_topk": 0, "sampling_topp": sampling.top_p, "sampling_temperature": sampling.temperature}
             each = [_Row(job, (place,), seed) for job in jobs for place, seed in enumerate(job.seeds)]
             rows = self._together(each, judge, drawn) if self._config.seeds == "together" else self._each(each, judge, drawn)
-        for row in rows:
-            ended = row.ids[-1] in self._converted.ends
-            text, cut = reader.text(row.job.ids, row.ids[:-1] if ended else row.ids)
-            for place in row.places:
-                yield Completion(row.job.key, place, text, "stop" if cut else row.reason or "length", len(row.job.ids), len(row.ids))
+        with closing(rows):
+            for row in rows:
+                ended = row.ids[-1] in self._converted.ends
+                text, cut = reader.text(row.job.ids, row.ids[:-1] if ended else row.ids)
+                for place in row.places:
+                    yield Completion(row.job.key, place, text, "stop" if cut else row.reason or "length", len(row.job.ids), len(row.ids))
 
-    def _together(self, rows: Sequence[_Row], judge: Callable[[_Row], StopReason | None], drawn: dict[str, Any]) -> Iterator[_Row]:
+    def _together(self, rows: Sequence[_Row], judge: Callable[[_Row], StopReason | None], drawn: dict[str, Any]) -> Yields[_Row]:
         if rows and self._batched is None:
             self._batched = self._load(workers=1, threads=self._how.threads or 0)
         for batch in self._batches(rows):
@@ -125,12 +126,12 @@ class CTranslate2Generator:
         if batch:
             yield batch
 
-    def _one_batch(self, rows: list[_Row], judge: Callable[[_Row], StopReason | None], drawn: dict[str, Any]) -> Iterator[_Row]:
+    def _one_batch(self, rows: list[_Row], judge: Callable[[_Row], StopReason | None], drawn: dict[str, Any]) -> Yields[_Row]:
         shortest = min(len(row.job.ids) for row in rows)
         for row in rows:
             row.known = len(row.job.ids) - shortest
         found: _Found = SimpleQueue()
-        closing = threading.Event()
+        leaving = threading.Event()
 
         def heard(step: Any) -> bool:
             row = rows[step.batch_id]
@@ -139,7 +140,7 @@ class CTranslate2Generator:
                 row.reason = judge(row)
                 if row.reason is not None:
                     found.put(row)
-            return row.reason is not None or closing.is_set()
+            return row.reason is not None or leaving.is_set()
 
         steps = max(row.known + row.job.limit for row in rows)
         running = self._start(self._batched, rows, steps, heard, drawn)
@@ -149,14 +150,14 @@ class CTranslate2Generator:
             for _ in rows:
                 yield _checked(found.get())
         finally:
-            closing.set()
+            leaving.set()
             waiting.join()
 
-    def _each(self, rows: Sequence[_Row], judge: Callable[[_Row], StopReason | None], drawn: dict[str, Any]) -> Iterator[_Row]:
+    def _each(self, rows: Sequence[_Row], judge: Callable[[_Row], StopReason | None], drawn: dict[str, Any]) -> Yields[_Row]:
         for start in range(0, len(rows), _FRESH):
             yield from self._fresh(rows[start : start + _FRESH], judge, drawn)
 
-    def _fresh(self, rows: Sequence[_Row], judge: Callable[[_Row], StopReason | None], drawn: dict[str, Any]) -> Iterator[_Row]:
+    def _fresh(self, rows: Sequence[_Row], judge: Callable[[_Row], StopReason | None], drawn: dict[str, Any]) -> Yields[_Row]:
         """Every row on a worker that has drawn no number yet: one that is done is held until all are, so that it is given no second row."""
         workers = self._load(workers=len(rows), threads=1)
         found: _Found = SimpleQueue()

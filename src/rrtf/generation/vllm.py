@@ -132,14 +132,14 @@ class VLLMGenerator:
         """One completion per prompt and seed, each as soon as it is finished. Every prompt is checked before the first is decoded."""
         jobs = self._intake.jobs(prompts, sampling)
         reader = Reader(self._tokenizer, sampling.stop)
-        with within_memory("decoding", _SPARE):
-            for request, ids, reason in self._run(_requests(jobs, sampling), sampling):
+        with within_memory("decoding", _SPARE), contextlib.closing(self._run(_requests(jobs, sampling), sampling)) as finished:
+            for request, ids, reason in finished:
                 job, ended = request.job, ids[-1] in self._ends
                 text, cut = reader.text(job.ids, ids[:-1] if ended else ids)
                 for place in request.places:
                     yield Completion(job.key, place, text, "length" if reason == "length" and not cut and not ended else "stop", len(job.ids), len(ids))
 
-    def _run(self, requests: Iterator[_Request], sampling: Sampling) -> Iterator[tuple[_Request, list[int], str]]:
+    def _run(self, requests: Iterator[_Request], sampling: Sampling) -> Yields[tuple[_Request, list[int], str]]:
         """(request, tokens of its answer, why it ended), each as soon as it is finished."""
         live: dict[str, _Request] = {}
         try:
