@@ -27,7 +27,7 @@ from rrtf.ranking import RankingConfig
 from rrtf.sandbox import ProcessConfig, SandboxConfig, SandboxRuntime
 from rrtf.stages.curate import EVOLVE_SOURCE, ProblemsConfig
 from rrtf.stages.evaluate import EvaluateConfig
-from rrtf.stages.evolve import EvolveConfig
+from rrtf.stages.evolve import EvolveConfig, WitnessConfig
 from rrtf.stages.sample import SampleConfig
 from rrtf.training import TrainConfig, TrainHow
 
@@ -270,7 +270,9 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
     if recipe.evolve is not None:
         evolve = _model_anchored(recipe.evolve, folder)
         source = evolve.seeds.source if evolve.seeds.source == "starter" else _path(evolve.seeds.source, folder)
-        recipe = recipe.model_copy(update={"evolve": evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source})})})
+        witnesses = tuple(_model_anchored(witness, folder) for witness in evolve.witnesses)
+        evolve = evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source}), "witnesses": witnesses})
+        recipe = recipe.model_copy(update={"evolve": evolve})
     more = tuple(_model_anchored(teacher, folder) if isinstance(teacher, ModelTeacher) else teacher for teacher in recipe.more_teachers)
     recipe = recipe.model_copy(update={"more_teachers": more})
     overlap = recipe.problems.overlap
@@ -280,7 +282,7 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
     return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks})})
 
 
-_Named = TypeVar("_Named", StudentConfig, ModelTeacher, EvolveConfig)
+_Named = TypeVar("_Named", StudentConfig, ModelTeacher, EvolveConfig, WitnessConfig)
 
 
 def _model_anchored(config: _Named, folder: Path) -> _Named:
