@@ -334,6 +334,18 @@ def test_a_sandbox_that_is_down_is_our_failure_when_widening(box):
     assert "down" in found
 
 
+def test_problems_get_more_tests_from_their_references_alone():
+    source = "def f(x):\n    return sum(x)\n"
+    tests = tuple(CallTest(args=values.dumps([given]), expected=values.dumps(sum(given))) for given in ([1, 2], [3, 3, 4], [5], [9, 1]))
+    good = dataclasses.replace(task(HARDER, "good"), entry_point="f", reference=source, tests=tests)
+    bare = dataclasses.replace(good, name="bare", reference=None)
+    wide, same = widening.with_more_tests([good, bare], widening.Widening(12, 4), ProcessConfig(), SandboxRuntime(workers=1))
+    assert same == bare
+    assert wide.tests[:4] == tests
+    assert len(wide.tests) == 8
+    assert all(values.loads(test.expected) == sum(values.loads(test.args)[0]) for test in wide.tests)
+
+
 def test_models_bear_witness_together(judge):
     two = TestingConfig(inputs=0, solutions=2, agreement=AgreementConfig(authors=2))
     same, other = _teacher(["right", "right too"]), _other(_teacher(["right too", "wrong"]))

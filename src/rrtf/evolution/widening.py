@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from rrtf import values
@@ -25,12 +25,13 @@ from rrtf.evolution.guided.running import Outcome, Trial, run_all
 from rrtf.identity import derive_seed
 from rrtf.protocols import Program, Sandbox
 from rrtf.records import CallTest, Limits, Problem
-from rrtf.sandbox import compare
+from rrtf.sandbox import SandboxConfig, SandboxRuntime, compare, open_sandbox
 from rrtf.sandbox.harness import attempt
 
 _LIMITS = Limits(cpu_seconds=5.0, wall_seconds=60.0, memory_mb=512)
 _NEW, _NEAR = 0.8, 0.5
 """Share of the values that are new, and of the new ones that are close to a known one."""
+_GROUP = 128
 _TRIES = 6
 """Attempts at each input that is wanted: many come out as known ones, or do not keep to what holds between arguments."""
 
@@ -49,7 +50,7 @@ def widened(
     problems: Sequence[tuple[Problem, Sequence[str]]], effort: Widening, sandbox: Sandbox, threads: int, seed: int = 0
 ) -> Iterator[tuple[CallTest, ...] | str]:
     """For every problem and programs that solve it, the reference first: the tests to add, perhaps none; or, as text, why we could not run them."""
-    new = [_inputs(problem, effort.inputs, derive_seed(seed, problem.id, "widen")) for problem, _ in problems]
+    new = [_inputs(problem, effort.inputs, derive_seed(seed, problem.id, "widen")) if programs else () for problem, programs in problems]
     trials = [
         Trial(program, problem.entry_point or "", inputs) for (problem, programs), inputs in zip(problems, new, strict=True) if inputs for program in programs
     ]
@@ -97,6 +98,21 @@ def _kind_of(value: object) -> str:
     return type(value).__name__ if isinstance(value, (bool, int, float, str)) else ""
 
 
+def with_more_tests(
+    problems: Sequence[Problem], effort: Widening, sandbox: SandboxConfig, runtime: SandboxRuntime, tick: Callable[[int], object] = lambda count: None
+) -> Iterator[Problem]:
+    """The problems with the tests that their references alone give; those without a reference as they are. Raises `SandboxFailure` when one cannot be run."""
+    with open_sandbox(sandbox, runtime) as box:
+        for start in range(0, len(problems), _GROUP):
+            some = problems[start : start + _GROUP]
+            known = [(problem, [] if problem.reference is None else [problem.reference]) for problem in some]
+            for problem, tests in zip(some, widened(known, effort, box, runtime.count()), strict=True):
+                if isinstance(tests, str):
+                    raise SandboxFailure(f"New inputs for {problem.name} could not be tried: {tests}", hint="Run it again.")
+                tick(1)
+                yield replace(problem, tests=(*problem.tests, *tests))
+
+
 def _inputs(problem: Problem, most: int, seed: int) -> tuple[str, ...]:
     """New arguments, encoded; none where the problem shows too little."""
     form = _form(problem)
@@ -135,7 +151,7 @@ def _changed(value: object, column: Sequence[object], kind: str, rng: random.Ran
         return value[: rng.randint(0, len(value))] + other[rng.randint(0, len(other)) :]
     if isinstance(value, list) and kind.startswith("list["):
         return _rearranged(cast("list[object]", value), cast("Sequence[list[object]]", column), kind[5:-1], rng)
-    return value
+    return value  # pyright: ignore[reportUnknownVariableType] - a list of a kind we cannot name
 
 
 def _rearranged(value: list[object], column: Sequence[list[object]], kind: str, rng: random.Random) -> list[object]:
