@@ -139,8 +139,10 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("model")
     parser.add_argument("--prefill", default="after", choices=["after", "message", "continue", "prefix"])
+    parser.add_argument("--tasks", type=int, default=len(TASKS), help="how many prompts of each kind; three answers each")
     parser.add_argument("--timeout", type=float, default=300.0)
     given = parser.parse_args()
+    del RAW[given.tasks :], CHAT[given.tasks :]
     server = Server(given.url, given.model, given.prefill, given.timeout)
     print("| question | found |\n|---|---|", flush=True)
     for ask in QUESTIONS:
