@@ -119,14 +119,18 @@ def _run_converter(name: str, compute: CTranslate2Compute, checkpoint: Checkpoin
     checkpoint.model.config.save_pretrained(config)
     try:
         FromMemory(str(config)).convert(str(model), quantization=compute)
-    except OSError:
-        raise
     except Exception as error:
         # Of whatever kind: converters follow an architecture's parts by their names, wherever they lead.
-        said = " ".join(str(error).split())
-        known = "No conversion is registered" in said
-        reason = f"it knows no {type(checkpoint.model.config).__name__.removesuffix('Config')} models" if known else f"{type(error).__name__}: {said[:200]}"
-        raise EngineError(f"CTranslate2 {ctranslate2.__version__} cannot convert the model {name!r}: {reason}.", hint=OTHERWISE) from error
+        if not isinstance(error, OSError):
+            raise _inconvertible(name, checkpoint, error) from error
+        raise
+
+
+def _inconvertible(name: str, checkpoint: Checkpoint, error: Exception) -> EngineError:
+    said = " ".join(str(error).split())
+    known = "No conversion is registered" in said
+    reason = f"it knows no {type(checkpoint.model.config).__name__.removesuffix('Config')} models" if known else f"{type(error).__name__}: {said[:200]}"
+    return EngineError(f"CTranslate2 {ctranslate2.__version__} cannot convert the model {name!r}: {reason}.", hint=OTHERWISE)
 
 
 OTHERWISE = 'Use engine = "transformers" for it.'

@@ -75,13 +75,17 @@ def _start(vllm: Any, config: VLLMConfig, how: GenerationHow, model_name: str) -
         return vllm.LLM(**settings)
     except Exception as error:
         # Of whatever kind: what goes wrong in its workers comes back as it likes.
-        said = " ".join(str(error).split())[:400].rstrip(".")
-        if isinstance(error, MemoryError):
-            raise
-        raise EngineError(
-            f"vLLM {vllm.__version__} cannot start with the model {model_name!r}: {type(error).__name__}: {said}.",
-            hint='Set VLLM_LOGGING_LEVEL=INFO to see more, or use engine = "transformers".',
-        ) from error
+        if not isinstance(error, MemoryError):
+            raise _unstarted(vllm.__version__, model_name, error) from error
+        raise
+
+
+def _unstarted(version: str, model_name: str, error: Exception) -> EngineError:
+    said = " ".join(str(error).split())[:400].rstrip(".")
+    return EngineError(
+        f"vLLM {version} cannot start with the model {model_name!r}: {type(error).__name__}: {said}.",
+        hint='Set VLLM_LOGGING_LEVEL=INFO to see more, or use engine = "transformers".',
+    )
 
 
 def _place(name: str) -> tuple[str, str]:
