@@ -218,11 +218,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        rows = tables.read_plain(path)
-    except OSError as error:
-        raise _no_file(path, error) from error
-    for number, found in enumerate(rows, 1):
+    for number, found in enumerate(_plain(path), 1):
         row = _given(found)
         for field in ("tests", "files"):
             if isinstance(row.get(field), str):
@@ -233,6 +229,13 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
             elif isinstance(row.get(field), list):
                 row[field] = [_given(cast("dict[str, Any]", item)) if isinstance(item, dict) else item for item in row[field]]
         yield number, row
+
+
+def _plain(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        yield from tables.read_plain(path)
+    except OSError as error:
+        raise _no_file(path, error) from error
 
 
 def _given(row: dict[str, Any]) -> dict[str, Any]:
