@@ -11,7 +11,7 @@ import enum
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import cast
 
@@ -107,6 +107,16 @@ def canonical(value: object) -> str:
 def fingerprint(value: object) -> str:
     """SHA-256 of the canonical JSON, 64 hex digits."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def fingerprint_each(items: Iterable[object]) -> str:
+    """`fingerprint` of the list of items, which need not be in memory at once."""
+    total, separator = hashlib.sha256(b"["), b""
+    for item in items:
+        total.update(separator + canonical(item).encode())
+        separator = b","
+    total.update(b"]")
+    return total.hexdigest()
 
 
 def content_id(prefix: str, *parts: object) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rrtf.engine import artifacts, parts, tables
 from rrtf.engine.parts import Entry
@@ -129,7 +129,7 @@ class _Source:
         """Hold everything in memory, by key."""
         self._gathered = {}
         for path in self._files:
-            for row in cast("Iterator[Any]", tables.stream(path, self.stage.row)):
+            for row in tables.stream(path, self.stage.row):
                 self._gathered.setdefault(self.stage.key(row), []).append(row)
 
     def all_keys(self) -> Iterator[str]:

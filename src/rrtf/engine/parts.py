@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from rrtf.engine import artifacts, tables
 from rrtf.engine.artifacts import Manifest
@@ -182,7 +181,7 @@ class Known:
             return self._rows[place]
         rows: dict[str, list[Row]] = {}
         try:
-            for row in cast("Iterator[Any]", tables.stream(self._paths[place], self._stage.row)):
+            for row in tables.stream(self._paths[place], self._stage.row):
                 rows.setdefault(self._stage.key(row), []).append(row)
         except DataError:
             rows = {}  # damaged in the middle

@@ -69,23 +69,37 @@ class _Kept:
 
 def repeats(problems: Iterable[Problem]) -> Iterator[Repeat]:
     """Every problem that is nearly an earlier one, in order, with the one it is most like. What is itself a repetition is not compared with later ones."""
-    index, kept, shapes = _index(), list[_Kept](), dict[int, str]()
-    for problem in map(alone, problems):
+    earlier = Earlier()
+    for problem in problems:
+        found = earlier.repeated(problem)
+        if found is not None:
+            yield found
+
+
+class Earlier:
+    """What is remembered of the problems so far: signatures and hashes, some 4 kB for each."""
+
+    def __init__(self) -> None:
+        self._index, self._kept, self._shapes = _index(), list[_Kept](), dict[int, str]()
+
+    def repeated(self, given: Problem) -> Repeat | None:
+        """The earlier problem that this one nearly is. Where there is none, it is remembered itself."""
+        problem = alone(given)
         runs = [" ".join(run) for run in shingles(words(problem.instruction))]
         sketch = _sketch(runs)
         known = form(problem.reference) if problem.reference is not None else None
         this = _Kept(problem.name, numbers(problem.instruction), _hashed(runs), None if known is None else _prints(known))
-        found = _nearest(this, [kept[place] for place in sorted(index.query(sketch))]) if any(runs) else None
-        if found is None and known is not None and known.size >= SHAPE_NODES and known.whole in shapes:
-            found = shapes[known.whole], "its reference is that of {} but for names and texts"
+        found = _nearest(this, [self._kept[place] for place in sorted(self._index.query(sketch))]) if any(runs) else None
+        if found is None and known is not None and known.size >= SHAPE_NODES and known.whole in self._shapes:
+            found = self._shapes[known.whole], "its reference is that of {} but for names and texts"
         if found is not None:
-            yield Repeat(problem.name, found[0], found[1].format(found[0]))
-            continue
+            return Repeat(problem.name, found[0], found[1].format(found[0]))
         if known is not None:
-            shapes.setdefault(known.whole, problem.name)
+            self._shapes.setdefault(known.whole, problem.name)
         if any(runs):
-            index.insert(len(kept), sketch)
-            kept.append(this)
+            self._index.insert(len(self._kept), sketch)
+            self._kept.append(this)
+        return None
 
 
 def _nearest(this: _Kept, candidates: list[_Kept]) -> tuple[str, str] | None:

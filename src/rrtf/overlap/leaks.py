@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rrtf.framing import alone
 from rrtf.judging import Tally, open_judge
-from rrtf.overlap.behaviour import Unjudged, alike
+from rrtf.overlap.behaviour import Helpers, Unjudged, alike
 from rrtf.overlap.trees import solutions
 from rrtf.overlap.words import GRAM, statements
 from rrtf.quality.findings import Action, Finding
@@ -60,10 +60,13 @@ def on_paper(problems: Iterable[Problem], benchmark: Sequence[Problem], config: 
 
 
 def by_running(
-    problems: Sequence[Problem], benchmark: Sequence[Problem], action: Action, sandbox: SandboxConfig, runtime: SandboxRuntime
+    problems: Sequence[Problem], benchmark: Sequence[Problem], action: Action, sandbox: SandboxConfig, runtime: SandboxRuntime, helpers: Helpers | None = None
 ) -> Iterator[Finding | Unjudged]:
-    """Overlaps by behaviour: what a problem's reference passes, or, for problems without one, whose reference passes its tests. And who could not be judged."""
-    if action == "off" or not benchmark:
+    """Overlaps by behaviour: what a problem's reference passes, or, for problems without one, whose reference passes its tests. And who could not be judged.
+
+    `helpers` goes from call to call where the problems of one set come in several.
+    """
+    if action == "off" or not benchmark or not problems:
         return
     bare: list[Problem] = []
 
@@ -75,7 +78,7 @@ def by_running(
                 bare.append(problem)
 
     with open_sandbox(sandbox, runtime) as box, open_judge(sandbox, runtime, Tally()) as judge:
-        for pair in alike(answered(), benchmark, box, judge, runtime.count()):
+        for pair in alike(answered(), benchmark, box, judge, runtime.count(), helpers):
             if isinstance(pair, Unjudged):
                 yield pair
                 continue
