@@ -100,7 +100,10 @@ def measure(folder: Path, options: Any) -> None:
     where = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the start"
     print(f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d %H:%M} UTC, {where}; {options.problems} problems x {options.n} answers, {options.processes} processes")
     print(f"made {size / 1e6:.0f} MB of problems in {time.perf_counter() - begun:.0f} s\n", flush=True)
-    print("| command | rows | seconds | rows/s | processor seconds | all processes, peak MB | largest process, peak MB |\n|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| command | rows | seconds | rows/s | processor seconds | all processes, peak MB | largest process, peak MB |\n|---|---|---|---|---|---|---|",
+        flush=True,
+    )
     line(folder, ["curate"], ["curate"])
     line(folder, ["sample"], ["sample.teacher", "sample.student"])
     parts = -(-options.problems // options.part)
@@ -113,7 +116,9 @@ def measure(folder: Path, options: Any) -> None:
     print(f"\nkilled with {kept} of {parts} parts; the first new part was there {again.seen:.1f} s after the command was given again")
     for what in ("plan", "curate", "sample", "execute", "rank"):
         taken = [command(folder, what) for _ in range(3)]
-        print(f"`rrtf {what}`, nothing to do: {min(one.seconds for one in taken):.2f} s (best of 3), peak {max(one.largest for one in taken):.0f} MB", flush=True)
+        print(
+            f"`rrtf {what}`, nothing to do: {min(one.seconds for one in taken):.2f} s (best of 3), peak {max(one.largest for one in taken):.0f} MB", flush=True
+        )
     size = sum(path.stat().st_size for path in (folder / "run").rglob("*") if path.is_file())
     print(f"the run on disk: {size / 1e6:.0f} MB; load at the end {os.getloadavg()[0]:.1f}")
 

@@ -85,8 +85,9 @@ class Join:
             return
         self._check()
         cursors = {name: source.cursor() for name, source in self._sources.items()}
-        for key in self._first.all_keys():
-            yield key, {name: cursor(key) for name, cursor in cursors.items()}
+        keys = cursors[self._first.name].keys()
+        for key in keys:
+            yield key, {name: cursor.find(key) for name, cursor in cursors.items()}
 
     def _check(self) -> None:
         """Find out which artefacts cannot be read beside the first."""
@@ -132,14 +133,9 @@ class _Source:
             for row in tables.stream(path, self.stage.row):
                 self._gathered.setdefault(self.stage.key(row), []).append(row)
 
-    def all_keys(self) -> Iterator[str]:
-        """Every key, once."""
-        return iter(self._gathered) if self._gathered is not None else (entry.key for _, _, entry in self.entries())
-
-    def cursor(self) -> Callable[[str], _Found]:
+    def cursor(self) -> _Cursor | _Gathered:
         """Finds what there is under a key, asked for in the order of the first artefact."""
-        gathered = self._gathered
-        return _Cursor(self).find if gathered is None else lambda key: _of_memory(gathered.get(key, ()))
+        return _Cursor(self) if self._gathered is None else _Gathered(self._gathered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +150,20 @@ class _Found:
 _ABSENT = _Found(tables.digest(()), lambda: ())
 
 
-def _of_memory(rows: Sequence[Row]) -> _Found:
-    return _Found(tables.digest(rows), lambda: rows)
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """An artefact in memory."""
+
+    table: Mapping[str, Sequence[Row]]
+
+    def keys(self) -> Iterator[str]:
+        """Every key, once."""
+        return iter(self.table)
+
+    def find(self, key: str) -> _Found:
+        """What there is under a key."""
+        rows = self.table.get(key, ())
+        return _Found(tables.digest(rows), lambda: rows)
 
 
 class _Cursor:
@@ -169,6 +177,11 @@ class _Cursor:
         self._place = 0
         """Number of the row in that file that comes next."""
         self._rows: Iterator[Any] = iter(())
+
+    def keys(self) -> Iterator[str]:
+        """Every key, each found before the next is asked for."""
+        while self._next is not None:
+            yield self._next[2].key
 
     def find(self, key: str) -> _Found:
         """What there is under a key: nothing, unless it is its turn."""

@@ -7,7 +7,6 @@ Not here: which parts an artefact consists of (`rrtf.engine.making`), how rows b
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import json
 from collections import OrderedDict
@@ -104,9 +103,11 @@ def index(path: Path, stage: MapStage) -> Iterator[Entry]:
         for _ in noting.through(tables.stream(path, stage.row)):
             pass
         told = "".join(noting.lines)
-    for line in io.StringIO(told):
-        digest, count, key = line.split(" ", 2)
+    start = 0
+    while (end := told.find("\n", start)) >= 0:  # the part of a whole corpus is not split into a list of lines
+        digest, count, key = told[start:end].split(" ", 2)
         yield Entry(json.loads(key), int(count), digest)
+        start = end + 1
 
 
 def finished(path: Path) -> bool:
