@@ -258,7 +258,7 @@ def _loaded(source: str, entry_point: str) -> Callable[..., object] | str:
     except SyntaxError as error:
         return f"SyntaxError: {error.msg}"
     module = types.ModuleType("solution")
-    exec(code, module.__dict__)  # noqa: S102 - `ANSWERS`, and nothing else
+    exec(code, module.__dict__)  # `ANSWERS`, and nothing else
     return getattr(module, entry_point)
 
 

@@ -20,7 +20,6 @@ _TOKEN = re.compile(r"\s+|\S+")
 
 def from_mapping(answers: Mapping[str, Sequence[str]], default: str | Sequence[str] = "") -> Script:
     """A script that looks up the prompt's key, then its text; the n-th seed gets the n-th answer, round and round."""
-
     others = (default,) if isinstance(default, str) else tuple(default) or ("",)
 
     def script(prompt: Prompt, index: int) -> str:

@@ -6,7 +6,7 @@ made cheap). Not here: nearly equal problems of one set (`rrtf.overlap.duplicate
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -46,17 +46,28 @@ class OverlapConfig(BaseModel):
     """Words in a row that make an overlap. Published decontaminations use 8 to 13."""
 
 
-def on_paper(problems: Iterable[Problem], benchmark: Sequence[Problem], config: OverlapConfig) -> Iterator[Finding]:
-    """Overlaps by words and by syntax tree, in the order of the problems, one problem at a time."""
+def paper(benchmark: Sequence[Problem], config: OverlapConfig) -> Callable[[Problem], Iterator[Finding]]:
+    """What finds overlaps by words and by syntax tree, one problem at a time."""
     said = statements(benchmark if config.words != "off" else (), config.gram)
     solved = solutions(benchmark if config.program != "off" else ())
-    for problem in map(alone, problems):
+
+    def find(given: Problem) -> Iterator[Finding]:
+        problem = alone(given)
         words = said.shared(problem)
         if words is not None:
             yield Finding(problem.name, WAYS["words"], f"{words[0]}: {words[1]!r}", config.words)
         held = solved.held(problem.reference) if problem.reference is not None else None
         if held is not None:
             yield Finding(problem.name, WAYS["program"], f"{held[0]}: {held[1]}", config.program)
+
+    return find
+
+
+def on_paper(problems: Iterable[Problem], benchmark: Sequence[Problem], config: OverlapConfig) -> Iterator[Finding]:
+    """The same for many, in their order."""
+    find = paper(benchmark, config)
+    for problem in problems:
+        yield from find(problem)
 
 
 def by_running(

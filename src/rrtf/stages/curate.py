@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -30,7 +30,7 @@ from rrtf.joins import CURATE, EVOLVED, Curation
 from rrtf.judging import judge_identity
 from rrtf.overlap.behaviour import Helpers, Unjudged
 from rrtf.overlap.duplicates import Earlier
-from rrtf.overlap.leaks import WAYS, OverlapConfig, by_running, on_paper
+from rrtf.overlap.leaks import WAYS, OverlapConfig, by_running, paper
 from rrtf.quality import gate as gates
 from rrtf.quality import rules as rules_of_thumb
 from rrtf.quality.findings import Finding
@@ -162,37 +162,38 @@ def _work(
 ) -> Iterator[Curation | Failure]:
     examined = {_question(problem): problem.name for problem in exam}
     problems, ids, alarm = training_problems(config, evolved), set[str](), _Alarm(config)
-    helpers, earlier = Helpers(), Earlier()
-    while some := list(islice(problems, _TOGETHER)):
-        fresh = [problem for problem in some if problem.id not in ids and not ids.add(problem.id)]  # of equal ones, the first
-        left = [problem for problem in fresh if _question(problem) not in examined]
-        seen = _Seen({problem.id: [] for problem in left})
-        seen.add(left, (finding for problem in left for finding in broken(problem, config.rules)))
-        left = seen.kept(left)
-        seen.add(left, on_paper(left, [*exam, *others], config.overlap))
-        left = seen.kept(left)
-        failed: dict[str, str] = {}  # what could not be judged, for reasons of ours, says nothing about its problem: the next run decides
-        seen.add(left, _told(by_running(left, [*exam, *others], config.overlap.behaviour, sandbox, runtime, helpers), failed))
-        left = [problem for problem in seen.kept(left) if problem.id not in failed]
-        task.tick(len(some) - len(left))
-        for found in gate(left, config.gate, sandbox, runtime, task.tick):
-            if found.judged:
-                seen.add([found.problem], found.findings)
-            else:
-                failed[found.problem.id] = found.fitness.failures[0]
-        if config.gate.near_duplicate != "off":
+    helpers, written = Helpers(), paper([*exam, *others], config.overlap)
+    with closing(Earlier()) as earlier:
+        while some := list(islice(problems, _TOGETHER)):
+            fresh = [problem for problem in some if problem.id not in ids and not ids.add(problem.id)]  # of equal ones, the first
+            left = [problem for problem in fresh if _question(problem) not in examined]
+            seen = _Seen({problem.id: [] for problem in left})
+            seen.add(left, (finding for problem in left for finding in broken(problem, config.rules)))
+            left = seen.kept(left)
+            seen.add(left, (finding for problem in left for finding in written(problem)))
+            left = seen.kept(left)
+            failed: dict[str, str] = {}  # what could not be judged, for reasons of ours, says nothing about its problem: the next run decides
+            seen.add(left, _told(by_running(left, [*exam, *others], config.overlap.behaviour, sandbox, runtime, helpers), failed))
             left = [problem for problem in seen.kept(left) if problem.id not in failed]
-            words = gates.RULES["near_duplicate"]
-            twins = (twin for problem in left if (twin := earlier.repeated(problem)) is not None)
-            seen.add(left, (Finding(twin.problem, words, twin.how, config.gate.near_duplicate) for twin in twins))
-        alarm.look(len(some), seen)
-        for problem in fresh:
-            if _question(problem) in examined:
-                yield Curation(problem, f"it is {examined[_question(problem)]} of the examination")
-            elif problem.id in failed:
-                yield Failure(problem.id, failed[problem.id])
-            else:
-                yield _curation(problem, seen.findings[problem.id])
+            task.tick(len(some) - len(left))
+            for found in gate(left, config.gate, sandbox, runtime, task.tick):
+                if found.judged:
+                    seen.add([found.problem], found.findings)
+                else:
+                    failed[found.problem.id] = found.fitness.failures[0]
+            if config.gate.near_duplicate != "off":
+                left = [problem for problem in seen.kept(left) if problem.id not in failed]
+                words = gates.RULES["near_duplicate"]
+                twins = (twin for problem in left if (twin := earlier.repeated(problem)) is not None)
+                seen.add(left, (Finding(twin.problem, words, twin.how, config.gate.near_duplicate) for twin in twins))
+            alarm.look(len(some), seen)
+            for problem in fresh:
+                if _question(problem) in examined:
+                    yield Curation(problem, f"it is {examined[_question(problem)]} of the examination")
+                elif problem.id in failed:
+                    yield Failure(problem.id, failed[problem.id])
+                else:
+                    yield _curation(problem, seen.findings[problem.id])
     alarm.ring()
 
 
