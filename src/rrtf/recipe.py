@@ -22,12 +22,13 @@ from rrtf.engine.cluster import RayHow
 from rrtf.engine.executors import ExecutorName
 from rrtf.errors import RecipeError
 from rrtf.generation import GenerationHow, GeneratorConfig, OpenAIConfig, TransformersConfig
+from rrtf.hub_data import PREFIX
 from rrtf.prompting import FormatName
 from rrtf.ranking import RankingConfig
 from rrtf.sandbox import ProcessConfig, SandboxConfig, SandboxRuntime
 from rrtf.stages.curate import EVOLVE_SOURCE, ProblemsConfig
 from rrtf.stages.evaluate import EvaluateConfig
-from rrtf.stages.evolve import EvolveConfig
+from rrtf.stages.evolve import EvolveConfig, WitnessConfig
 from rrtf.stages.sample import SampleConfig
 from rrtf.training import TrainConfig, TrainHow
 
@@ -269,8 +270,10 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
         recipe = recipe.model_copy(update={"teacher": _model_anchored(recipe.teacher, folder)})
     if recipe.evolve is not None:
         evolve = _model_anchored(recipe.evolve, folder)
-        source = evolve.seeds.source if evolve.seeds.source == "starter" else _path(evolve.seeds.source, folder)
-        recipe = recipe.model_copy(update={"evolve": evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source})})})
+        source = evolve.seeds.source if evolve.seeds.source == "starter" or evolve.seeds.source.startswith(PREFIX) else _path(evolve.seeds.source, folder)
+        witnesses = tuple(_model_anchored(witness, folder) for witness in evolve.witnesses)
+        evolve = evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source}), "witnesses": witnesses})
+        recipe = recipe.model_copy(update={"evolve": evolve})
     more = tuple(_model_anchored(teacher, folder) if isinstance(teacher, ModelTeacher) else teacher for teacher in recipe.more_teachers)
     recipe = recipe.model_copy(update={"more_teachers": more})
     overlap = recipe.problems.overlap
@@ -280,7 +283,7 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
     return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks})})
 
 
-_Named = TypeVar("_Named", StudentConfig, ModelTeacher, EvolveConfig)
+_Named = TypeVar("_Named", StudentConfig, ModelTeacher, EvolveConfig, WitnessConfig)
 
 
 def _model_anchored(config: _Named, folder: Path) -> _Named:

@@ -19,6 +19,7 @@ from rrtf.evolution.guided import trial
 from rrtf.overlap import probe
 from rrtf.protocols import Program, Sandbox
 from rrtf.records import CallTest, Limits
+from rrtf.sandbox.harness import attempt
 
 PATIENCE = 0.05
 """Processor seconds of one call."""
@@ -48,7 +49,7 @@ class Outcome:
 
 
 def run_all(trials: Sequence[Trial], sandbox: Sandbox, threads: int) -> list[list[Outcome]]:
-    """The outcomes of every trial, in order; none at all for programs that do not load or end the process."""
+    """The outcomes of every trial, in order; none at all for programs that do not load or end the process. Raises `SandboxFailure`."""
     groups = [trials[start : start + _BATCH] for start in range(0, len(trials), _BATCH)]
     with ThreadPoolExecutor(threads, thread_name_prefix="trial") as pool:
         return [outcomes for group in pool.map(partial(_group, sandbox=sandbox), groups) for outcomes in group]
@@ -56,7 +57,7 @@ def run_all(trials: Sequence[Trial], sandbox: Sandbox, threads: int) -> list[lis
 
 def _group(group: Sequence[Trial], sandbox: Sandbox) -> list[list[Outcome]]:
     tests = tuple(CallTest(args=json.dumps([place]), expected="null") for place in range(len(group)))
-    execution = sandbox.run(Program(_source(group), "run", tests, _LIMITS if len(group) > 1 else _ALONE))
+    execution = attempt(Program(_source(group), "run", tests, _LIMITS if len(group) > 1 else _ALONE), sandbox)
     whole = len(execution.replies) == len(group) and all(reply.status == "passed" for reply in execution.replies)
     if whole:
         return [_read(reply.value) for reply in execution.replies]
