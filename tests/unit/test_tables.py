@@ -299,7 +299,7 @@ def test_read_plain_gives_dictionaries_of_any_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"y\.parquet"):
         list(tables.read_plain(tmp_path / "y.parquet"))
     with pytest.raises(FileNotFoundError):
-        tables.read_plain(tmp_path / "z.parquet")
+        list(tables.read_plain(tmp_path / "z.parquet"))
 
 
 def test_rows_are_read_from_anywhere_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
