@@ -37,17 +37,20 @@ Fault = Callable[[str, str], DataError]
 
 def read_problems(path: Path) -> list[Problem]:
     """Every problem of a JSONL or Parquet file, in order. Raises `DataError` naming the line and field of the first fault."""
-    problems: list[Problem] = []
+    return list(stream_problems(path))
+
+
+def stream_problems(path: Path) -> Iterator[Problem]:
+    """The same, each when it is asked for: only their names are kept."""
     lines: dict[str, int] = {}
     for number, row in _rows(path, ProblemRow):
         problem = _problem(row, partial(_fault, path, number))
         if problem.name in lines:
             raise _fault(path, number, "name", f"{problem.name!r} is already the name of {_unit(path)} {lines[problem.name]}")
         lines[problem.name] = number
-        problems.append(problem)
-    if not problems:
+        yield problem
+    if not lines:
         raise DataError(f"{path} holds no problems.", hint="It needs one JSON object per line; see docs/formats.md.")
-    return problems
 
 
 def require_readable(problem: Problem, fault: Fault) -> None:
@@ -69,15 +72,19 @@ def read_responses(path: Path) -> Iterator[tuple[int, ResponseRow]]:
 
 def write_problems(path: Path, problems: Iterable[Problem]) -> int:
     """Write problems as JSONL, whole or not at all. Returns how many."""
-    lines = [values.json_text(problem_json(problem)) for problem in problems]
     aside = path.with_name(f".{path.name}.tmp")
+    count = 0
     try:
-        aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        with aside.open("w", encoding="utf-8") as file:
+            for problem in problems:
+                file.write(f"{values.json_text(problem_json(problem))}\n")
+                count += 1
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise DataError(f"{path} cannot be written ({error.strerror}).", hint="Choose another place or free some space.") from error
-    return len(lines)
+    finally:
+        aside.unlink(missing_ok=True)
+    return count
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
@@ -218,11 +225,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        rows = tables.read_plain(path)
-    except OSError as error:
-        raise _no_file(path, error) from error
-    for number, found in enumerate(rows, 1):
+    for number, found in enumerate(_plain_rows(path), 1):
         row = _given(found)
         for field in ("tests", "files"):
             if isinstance(row.get(field), str):
@@ -233,6 +236,13 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
             elif isinstance(row.get(field), list):
                 row[field] = [_given(cast("dict[str, Any]", item)) if isinstance(item, dict) else item for item in row[field]]
         yield number, row
+
+
+def _plain_rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        yield from tables.read_plain(path)
+    except OSError as error:
+        raise _no_file(path, error) from error
 
 
 def _given(row: dict[str, Any]) -> dict[str, Any]:

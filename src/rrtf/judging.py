@@ -38,6 +38,8 @@ _HOPELESS = 20
 """So many failures of ours in a row are no hiccups: going on would retry every program in vain and end far from the cause."""
 _WAITING = 64
 """Answers that wait for an equal one before the rest is read."""
+_LIMITS_KEPT = 4096
+"""Problems whose limits are at hand; of others the measurement is in the store."""
 _LABELS = {"name", "instruction", "prompt", "split", "level", "topic"}
 """Fields of a problem that no verdict depends on. A field that is added later counts until it stands here."""
 
@@ -61,7 +63,7 @@ class Tally:
     unkept: int = 0
     """Time-outs on a machine so busy that they are not kept."""
     uncalibrated: dict[str, str] = field(default_factory=dict[str, str])
-    """Problems whose references set no limits -> why not."""
+    """Problems whose references set no limits -> why not. Those without a reference are not named."""
     raised: dict[str, float] = field(default_factory=dict[str, float])
     """Problems with other limits than the least -> processor seconds."""
 
@@ -80,7 +82,7 @@ class Tally:
 
     def limit_words(self) -> Iterator[str]:
         """What is worth saying of limits: references that set none, and those that raised them."""
-        named = {name: why for name, why in self.uncalibrated.items() if why != "it has no reference"}
+        named = self.uncalibrated
         if named:
             name, why = next(iter(named.items()))
             yield f"{len(named)} references set no limits for their problems, which have those of problems without one; the first, {name}: {why}"
@@ -194,12 +196,14 @@ class _Opened:
             first = found is None
             if found is None:
                 found = self.allowances[asked] = Future()
+                if len(self.allowances) > _LIMITS_KEPT:
+                    del self.allowances[next(iter(self.allowances))]
         if first:
             try:
                 found.set_result(self._measured(problem))
             except BaseException as error:
                 with self.lock:
-                    del self.allowances[asked]
+                    self.allowances.pop(asked, None)
                 found.set_exception(error)
                 raise
         return found.result()
@@ -215,7 +219,7 @@ class _Opened:
                 self.store.keep_timing(_timed(problem, self.config), dataclasses.asdict(timing))
         allowed = allowance(limits, timing)
         with self.lock:
-            if timing.fault:
+            if timing.fault and problem.reference is not None:
                 self.tally.uncalibrated[problem.name] = timing.fault
             elif allowed.limits.cpu_seconds > limits.least_cpu_seconds:
                 self.tally.raised[problem.name] = allowed.limits.cpu_seconds

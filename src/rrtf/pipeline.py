@@ -23,7 +23,7 @@ from rrtf.engine.runner import Pipeline
 from rrtf.engine.stage import MapStage, Stage
 from rrtf.generation import revision
 from rrtf.identity import Json
-from rrtf.joins import AFTER, BEFORE, STUDENT, TRAIN, teacher
+from rrtf.joins import AFTER, BEFORE, CURATE, STUDENT, TRAIN, teacher
 from rrtf.judging import isolation
 from rrtf.recipe import ModelTeacher, Recipe, TeacherConfig, freeze
 from rrtf.reporting import flips
@@ -54,7 +54,7 @@ def build(recipe: Recipe) -> Pipeline:
     teachers = {teacher(number): config for number, config in enumerate((recipe.teacher, *recipe.more_teachers))}
     stages = (
         *_growth(recipe, notes),
-        curate.stage(recipe.problems, recipe.sandbox, recipe.how.sandbox, [row.problem for row in exam]),
+        curate.stage(recipe.problems, recipe.sandbox, recipe.how.sandbox, [row.problem for row in exam], Path(recipe.run.directory) / CURATE),
         *(_teacher(recipe, name, config) for name, config in teachers.items()),
         sample.stage(STUDENT, "student", recipe.sample, engine, student, known, seed, how, part),
         execute.stage(recipe.sandbox, recipe.how.sandbox_of("processors"), notes, part, tuple(teachers)),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Self
@@ -169,7 +169,7 @@ def _teachers(teachers: list[Candidate], students: list[Candidate], config: Rank
     if not not_below:
         return Drop(Reason.TEACHER_BELOW_STUDENT)
     best_first = sorted(not_below, key=lambda item: -item.verdict.outcome)
-    return (_distinct(best_first) if config.deduplicate else best_first)[: config.max_teachers]
+    return (_first_of_each((_shape(item), item) for item in best_first) if config.deduplicate else best_first)[: config.max_teachers]
 
 
 def _students(students: list[Candidate], teachers: list[Candidate], config: RankingConfig) -> list[Candidate] | Reason:
@@ -180,10 +180,10 @@ def _students(students: list[Candidate], teachers: list[Candidate], config: Rank
     if not with_code:
         return Reason.NO_STUDENT_CODE
     taught = {_shape(item) for item in teachers}
-    other = [item for item in with_code if _shape(item) not in taught]
+    other = [(form, item) for item in with_code if (form := _shape(item)) not in taught]
     if not other:
         return Reason.SAME_AS_TEACHER
-    distinct = _distinct(other) if config.deduplicate else other
+    distinct = _first_of_each(other) if config.deduplicate else [item for _, item in other]
     turns: dict[Outcome, int] = {}
     queue: list[tuple[int, Outcome, int]] = []
     for position, item in enumerate(distinct):
@@ -246,8 +246,8 @@ def _shape(item: Candidate) -> tuple[str, ...]:
     return (code.strip(),) if tree is None else shape(tree)
 
 
-def _distinct(items: list[Candidate]) -> list[Candidate]:
+def _first_of_each(shaped: Iterable[tuple[tuple[str, ...], Candidate]]) -> list[Candidate]:
     first: dict[tuple[str, ...], Candidate] = {}
-    for item in items:
-        first.setdefault(_shape(item), item)
+    for form, item in shaped:
+        first.setdefault(form, item)
     return list(first.values())

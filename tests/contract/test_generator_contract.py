@@ -201,6 +201,9 @@ def test_the_front_door_opens_a_script() -> None:
         found = _by_seed(list(generator.generate([Prompt("k", "x", (0, 0, 0)), Prompt("z", "x", (0,))], GREEDY)))
     assert [found["k", i].text for i in range(3)] == ["one", "two", "one"]
     assert found["z", 0].text == "other"
+    with open_generator(ScriptedConfig(default=("one", "two")), "fake") as generator:
+        found = _by_seed(list(generator.generate([Prompt("k", "x", (0, 0, 0)), Prompt("z", "x", (0,))], GREEDY)))
+    assert [found[place].text for place in (("k", 0), ("k", 1), ("k", 2), ("z", 0))] == ["one", "two", "one", "one"]
     assert TransformersConfig().engine == "transformers"
 
 

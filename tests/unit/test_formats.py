@@ -465,3 +465,12 @@ def test_files_change_a_problems_id_and_their_absence_does_not(tmp_path: Path) -
     (problem,) = formats.read_problems(written(tmp_path, GOOD))
     assert problem.id == "p-4bce09674f557f47"  # as it was before there were files, rules and modules
     assert len({problem.id, dataclasses.replace(problem, files=(File("a", ""),)).id, dataclasses.replace(problem, module="m").id}) == 3
+
+
+def test_problems_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD)
+    path.write_text(path.read_text() + "{not JSON\n")
+    problems = formats.stream_problems(path)
+    assert next(problems).name == "set/double"
+    with pytest.raises(DataError, match="line 2: it is not valid JSON"):
+        next(problems)

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrtf.errors import RecipeError
-from rrtf.identity import canonical, content_id, derive_seed, fingerprint, stable
+from rrtf.identity import canonical, content_id, derive_seed, fingerprint, fingerprint_each, stable
 from rrtf.records import Author, CallTest, Outcome, Problem
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -160,3 +160,8 @@ def test_a_kept_id_is_no_part_of_a_record():
     assert dataclasses.replace(known, instruction="c").id != known.id
     assert pickle.loads(pickle.dumps(known)).id == copy.copy(known).id == known.id
     assert [field.name for field in dataclasses.fields(Problem)][:2] == ["name", "instruction"]
+
+
+@given(st.lists(data, max_size=4))
+def test_a_list_too_long_to_hold_has_the_fingerprint_of_the_list(items: list[object]) -> None:
+    assert fingerprint_each(iter(items)) == fingerprint(items)

@@ -237,6 +237,17 @@ def test_a_reference_that_sets_no_limits_is_named(machine: Machine) -> None:
     assert "1 references set no limits" in next(tally.limit_words())
 
 
+def test_limits_of_a_few_problems_are_at_hand_and_references_are_measured_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "_LIMITS_KEPT", 2)
+    many = [replace(ASKED, name=f"p{number}", tests=(CallTest(f"[{number}]", "1"),)) for number in range(5)]
+    answers = [(one, replace(reference_response(one), text=code, code=code)) for code in ("right", "fine") for one in many]
+    with judging.open_judge(ProcessConfig(), SandboxRuntime(workers=1, cache="none"), Tally()) as judge:
+        found = [said for answer in answers for said in judge([answer])]
+        assert len(judge.__self__.allowances) == 2  # type: ignore[attr-defined]
+    assert outcomes(found) == ["PASSED"] * 10
+    assert machine.ran.count("reference") == 5
+
+
 def test_stages_say_what_was_known(machine: Machine) -> None:
     said: list[str] = []
     for _ in range(2):

@@ -89,3 +89,19 @@ def test_counting_nothing_is_allowed(clock: Clock) -> None:
     with progress("sample", 1, "answers", out) as tick:
         use(tick)
     assert out.getvalue() == ""
+
+
+def test_what_is_expected_may_change_on_the_way(clock: Clock) -> None:
+    out = io.StringIO()
+    with progress("sample", 0, "answers", out) as bar:
+        for step in range(1, 5):
+            bar.expect(10 * step)
+            clock.now += 20.0
+            bar(5)
+    assert out.getvalue().splitlines() == [
+        "  sample: 5/10 answers, 0.2/s, 20 s, about 20 s left",
+        "  sample: 10/20 answers, 0.2/s, 40 s, about 40 s left",
+        "  sample: 15/30 answers, 0.2/s, 60 s, about 60 s left",
+        "  sample: 20/40 answers, 0.2/s, 80 s, about 80 s left",
+        "  sample: 20/40 answers, 0.2/s, 80 s",
+    ]

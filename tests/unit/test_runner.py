@@ -321,7 +321,7 @@ def test_what_is_noted_of_several_machines_is_agreed_upon(toy: Toy, directory: P
     stages = [replace(stage, agree=list) if stage.name == "draw" else stage for stage in built.stages]  # type: ignore[type-var]
     manifests = runner.run(runner.Pipeline(directory, stages), None, Elsewhere(), lambda line: None)  # type: ignore[arg-type]
     assert manifests["draw"].notes == [{"machine": 0}, {"machine": 1}, {"machine": 2}]
-    assert manifests["source"].notes == {"machine": 0}
+    assert manifests["source"].notes is None, "what reads nothing is never sent away"
 
 
 def test_an_error_in_a_worker_process_keeps_its_sentence(toy: Toy, directory: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 import user_files
 
 from rrtf import joins
+from rrtf.engine import runner
+from rrtf.engine.local import InlineExecutor
 from rrtf.engine.stage import Case, Failure, MapStage, Row, Task
 from rrtf.errors import DataError, EngineError
 from rrtf.generation import GenerationHow, ScriptedConfig
@@ -196,6 +198,57 @@ def test_curate_asks_nothing_of_problems_without_a_reference(tmp_path: Path, jud
     path = user_files.problems(tmp_path, [user_files.problem(0, reference=None)])
     assert [row.dropped for row in curated(problems_of(path))] == [""]
     assert judge.judged == []
+
+
+def test_curate_finds_the_same_in_batches_of_any_size(tmp_path: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "Return the price of every apple in the basket that grandmother carried home from the market on a rainy day."
+    rows = [user_files.problem(number) for number in range(6)]
+    rows += [user_files.problem(0, name="equal")]
+    rows += [user_files.problem(1, name=name, instruction=f"{said}{more}", prompt="") for name, more in (("apples", ""), ("pears", " Slowly."))]
+    path = user_files.problems(tmp_path, rows)
+    config = problems_of(path)
+    config = config.model_copy(update={"gate": config.gate.model_copy(update={"near_duplicate": "drop", "reference_fails": "drop"})})
+    found = curated(config, [problem(4, name="exam/4")])
+    assert len({row.reason for row in found if isinstance(row, Curation)}) >= 3
+    for size in (1, 2, 3):
+        monkeypatch.setattr(curate, "_TOGETHER", size)
+        assert curated(config, [problem(4, name="exam/4")]) == found
+    stop = config.model_copy(update={"gate": config.gate.model_copy(update={"near_duplicate": "stop"})})
+    twins = sum("nearly another problem" in row.dropped for row in found if isinstance(row, Curation))
+    assert twins >= 1
+    with pytest.raises(DataError, match=rf"{twins} of {len(rows)} problems in .*problems\.jsonl are not fit to learn from: ") as caught:
+        curated(stop, [problem(4, name="exam/4")])
+    assert "--set problems.gate.near_duplicate=drop" in caught.value.hint
+
+
+def test_a_file_that_has_not_changed_is_not_read_to_plan(tmp_path: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, run = user_files.problems(tmp_path), tmp_path / "run"
+    config = problems_of(path)
+
+    def built(config: ProblemsConfig = config) -> runner.Pipeline:
+        return runner.Pipeline(run, [curate.stage(config, BOX, RUNTIME, (), run / "curate")])
+
+    first = built()
+    runner.run(first, None, InlineExecutor(), lambda line: None)
+    reading: list[Path] = []
+    real = curate.stream_problems
+    monkeypatch.setattr(curate, "stream_problems", lambda path: (reading.append(path), real(path))[1])
+    assert [decision.action for decision in runner.plan(built())] == ["reuse"]
+    assert reading == []
+    assert built().stages[0].identity == first.stages[0].identity
+    assert built(config.model_copy(update={"limit": 2})).stages[0].identity != first.stages[0].identity
+    assert reading == [path]
+    # The same problems in another file are the same work; another problem is not.
+    text = path.read_text()
+    path.write_text(text.replace('", "', '",  "'))
+    assert [decision.action for decision in runner.plan(built())] == ["reuse"]
+    assert reading == [path, path]
+    path.write_text(text.replace("Add 3.", "Add three."))
+    assert [decision.action for decision in runner.plan(built())] == ["run"]
+    # A manifest that cannot be read says nothing; whoever needs it says what is wrong with it.
+    path.write_text(text)
+    (run / "curate" / "manifest.json").write_text("{")
+    assert built().stages[0].identity == first.stages[0].identity
 
 
 def test_curate_says_nothing_of_a_problem_that_we_could_not_judge(source: ProblemsConfig, judge: Judge) -> None:

@@ -252,7 +252,7 @@ def test_a_full_disk_keeps_nothing_half_written(tmp_path: Path, monkeypatch: pyt
 
     with monkeypatch.context() as patch:
         if step == "write":
-            patch.setattr(pq, "write_table", full)
+            patch.setattr(pq.ParquetWriter, "write_table", full)
         elif step == "fsync":
             patch.setattr(os, "fsync", full)
         else:
@@ -294,9 +294,31 @@ def test_annotations_without_a_form_are_refused() -> None:
 
 def test_read_plain_gives_dictionaries_of_any_file(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1, 2]}), tmp_path / "x.parquet")
-    assert tables.read_plain(tmp_path / "x.parquet") == [{"a": 1}, {"a": 2}]
+    assert list(tables.read_plain(tmp_path / "x.parquet")) == [{"a": 1}, {"a": 2}]
     (tmp_path / "y.parquet").write_text("no")
     with pytest.raises(DataError, match=r"y\.parquet"):
-        tables.read_plain(tmp_path / "y.parquet")
+        list(tables.read_plain(tmp_path / "y.parquet"))
     with pytest.raises(FileNotFoundError):
-        tables.read_plain(tmp_path / "z.parquet")
+        list(tables.read_plain(tmp_path / "z.parquet"))
+
+
+def test_rows_are_read_from_anywhere_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS", 7)
+    monkeypatch.setattr(tables, "_BATCH", 3)
+    rows = [Left(str(number), number) for number in range(30)]
+    path = tmp_path / "rows.parquet"
+    tables.write(path, Left, iter(rows), lambda: {"said": "late"})
+    assert pq.ParquetFile(path).num_row_groups == 5
+    assert tables.read_metadata(path) == {"said": "late"}
+    for start in range(33):
+        assert list(tables.stream(path, Left, start)) == rows[start:]
+
+
+def test_trouble_with_the_rows_is_not_trouble_with_the_file(tmp_path: Path) -> None:
+    def failing() -> Any:
+        yield Left("x")
+        raise FileNotFoundError(errno.ENOENT, "No such file", "what the rows come from")
+
+    with pytest.raises(FileNotFoundError):
+        tables.write(tmp_path / "rows.parquet", Left, failing(), {})
+    assert list(tmp_path.iterdir()) == []

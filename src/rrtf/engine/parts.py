@@ -1,12 +1,17 @@
 """Parts: the files of a map stage's artefact, each the rows of some cases. Written whole, found finished or owed, set aside when superseded.
 
-Not here: which parts an artefact consists of (`rrtf.engine.runner`), how rows become Parquet (`rrtf.engine.tables`).
+Every part carries an index of its cases (key, number of rows, digest), so that most questions about an artefact are answered without reading its rows.
+Not here: which parts an artefact consists of (`rrtf.engine.making`), how rows become Parquet (`rrtf.engine.tables`).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import hashlib
+import itertools
+import json
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rrtf.engine import artifacts, tables
@@ -16,25 +21,93 @@ from rrtf.errors import DataError, RrtfError
 
 SUPERSEDED = "superseded"
 """Where parts go that another config or other inputs left behind."""
+_OPEN = 8
+"""Earlier parts whose rows are kept at hand."""
 
 
-def store(path: Path, stage: MapStage, identity: str, group: Sequence[Case], found: Sequence[Row | Failure]) -> None:
-    """Write what the work found about a group of cases, in the cases' order. Failures of ours go into the part's metadata."""
-    failed = [item for item in found if isinstance(item, Failure)]
-    places = {case.key: place for place, case in enumerate(group)}
-    good = [item for item in found if not isinstance(item, Failure)]
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Rows with one key that lie beside one another in a part."""
+
+    key: str
+    rows: int
+    digest: str
+    """`rrtf.engine.tables.digest` of them."""
+
+
+def store(path: Path, stage: MapStage, identity: str, group: Sequence[Case], found: Iterable[Row | Failure]) -> None:
+    """Write what the work found about a group of cases, in the cases' order. Failures of ours go into the part's metadata.
+
+    Where the only case is the empty one, rows lie as they come, and are written as they come.
+    """
+    failed: list[Failure] = []
+    good = _good(found, failed)
     if any(case.key for case in group):
-        strangers = {stage.key(row) for row in good} - set(places)
+        places = {case.key: place for place, case in enumerate(group)}
+        rows = list(good)
+        strangers = {stage.key(row) for row in rows} - set(places)
         if strangers:
             raise RrtfError(f"Stage {stage.name} returned rows for cases it was not given: {sorted(strangers)[:3]}.")
-        good.sort(key=lambda row: (places[stage.key(row)], *stage.order(row)))
-    metadata = {
-        "identity": identity,
-        "rows": str(len(good)),
-        "digest": tables.digest(good),
-        "failures": "\n".join(f"{failure.key}\t{' '.join(failure.reason.split())}" for failure in failed),
-    }
-    tables.write(path, stage.row, good, metadata)
+        good = iter(sorted(rows, key=lambda row: (places[stage.key(row)], *stage.order(row))))
+    index = _Index(stage)
+    metadata = {"identity": identity}
+    tables.write(
+        path,
+        stage.row,
+        index.through(good),
+        lambda: {
+            **metadata,
+            "rows": str(index.count),
+            "digest": index.total.hexdigest(),
+            "failures": "\n".join(f"{failure.key}\t{' '.join(failure.reason.split())}" for failure in failed),
+            "cases": index.lines.decode(),
+        },
+    )
+
+
+def _good(found: Iterable[Row | Failure], failed: list[Failure]) -> Iterator[Row]:
+    for item in found:
+        if isinstance(item, Failure):
+            failed.append(item)
+        else:
+            yield item
+
+
+class _Index:
+    """What is noted of rows while they pass."""
+
+    def __init__(self, stage: MapStage) -> None:
+        self._key = stage.key
+        self.count, self.total = 0, hashlib.sha256()
+        self.lines = bytearray()  # of a whole corpus: a list of texts would be three times as large
+
+    def through(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The rows, as they are."""
+        for key, some in itertools.groupby(rows, self._key):
+            digest, count = hashlib.sha256(), 0
+            for row in some:
+                line = tables.line(row)
+                digest.update(line)
+                self.total.update(line)
+                count += 1
+                yield row
+            self.count += count
+            self.lines += f"{digest.hexdigest()} {count} {json.dumps(key)}\n".encode()
+
+
+def index(path: Path, stage: MapStage) -> Iterator[Entry]:
+    """The cases of a part, in the order of their rows. Parts of older versions have no index: their rows are read."""
+    told = tables.read_metadata(path).get("cases")
+    if told is None:
+        noting = _Index(stage)
+        for _ in noting.through(tables.stream(path, stage.row)):
+            pass
+        told = noting.lines.decode()
+    start = 0
+    while (end := told.find("\n", start)) >= 0:  # the part of a whole corpus is not split into a list of lines
+        digest, count, key = told[start:end].split(" ", 2)
+        yield Entry(json.loads(key), int(count), digest)
+        start = end + 1
 
 
 def finished(path: Path) -> bool:
@@ -63,14 +136,57 @@ def set_aside(folder: Path, manifest: Manifest) -> None:
         path.replace(folder / SUPERSEDED / path.name)
 
 
-def known(folder: Path, stage: MapStage, identity: str) -> dict[str, list[Row]]:
-    """Rows of every earlier part of the same stage and config, by case key."""
-    known: dict[str, list[Row]] = defaultdict(list)
-    for path in sorted([*folder.glob("part-*.parquet"), *folder.glob(f"{SUPERSEDED}/part-*.parquet")]):
+class Known:
+    """Rows of earlier parts of the same stage and config, found by case key when they are asked for.
+
+    What is in memory is a number for each key, and the rows of the last few parts that were asked for.
+    """
+
+    def __init__(self, folder: Path, stage: MapStage, identity: str, current: Collection[str]) -> None:
+        """`current` names parts that need no looking into: their cases are finished."""
+        self._stage = stage
+        self._paths: list[Path] = []
+        self._places: dict[int, tuple[int, ...]] = {}
+        """Hash of a key -> which of the paths. Keys that share a hash cost a look, and no more."""
+        self._rows: OrderedDict[int, dict[str, list[Row]]] = OrderedDict()
+        for path in sorted([*folder.glob("part-*.parquet"), *folder.glob(f"{SUPERSEDED}/part-*.parquet")]):
+            if path.parent == folder and path.name in current:
+                continue
+            try:
+                if tables.read_metadata(path).get("identity") == identity:
+                    self._note(path)
+            except DataError:
+                continue  # a damaged or older part has nothing to offer; it is computed again
+
+    def _note(self, path: Path) -> None:
+        keys = {hash(entry.key) for entry in index(path, self._stage)}
+        here = (len(self._paths),)
+        self._paths.append(path)
+        for key in keys:
+            before = self._places.get(key)
+            self._places[key] = here if before is None else before + here
+
+    def of(self, group: Iterable[Case]) -> dict[str, list[Row]]:
+        """What is known of some cases, by key."""
+        wanted = {case.key for case in group}
+        found: dict[str, list[Row]] = {}
+        for place in sorted({place for key in wanted for place in self._places.get(hash(key), ())}):
+            for key, rows in self._read(place).items():
+                if key in wanted:
+                    found.setdefault(key, []).extend(rows)
+        return found
+
+    def _read(self, place: int) -> dict[str, list[Row]]:
+        if place in self._rows:
+            self._rows.move_to_end(place)
+            return self._rows[place]
+        rows: dict[str, list[Row]] = {}
         try:
-            if tables.read_metadata(path).get("identity") == identity:
-                for row in tables.read(path, stage.row):
-                    known[stage.key(row)].append(row)
+            for row in tables.stream(self._paths[place], self._stage.row):
+                rows.setdefault(self._stage.key(row), []).append(row)
         except DataError:
-            continue  # a damaged or older part has nothing to offer; it is computed again
-    return known
+            rows = {}  # damaged in the middle
+        self._rows[place] = rows
+        if len(self._rows) > _OPEN:
+            self._rows.popitem(last=False)
+        return rows

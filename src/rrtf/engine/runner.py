@@ -1,17 +1,16 @@
 """Decides for each stage: reuse, resume or run, says why, and does it.
 
-A part is reused when the same stage, config and case content produced it, whatever happened since; a stage is reused when its fingerprint matches its manifest.
-Not here: what stages do.
+A stage is reused when its fingerprint matches its manifest; of one that is not, finished parts are kept (`rrtf.engine.making`).
+Not here: what stages do, and how rows become cases (`rrtf.engine.joining`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,11 +18,15 @@ from typing import Literal
 
 from rrtf.engine import artifacts, parts, tables
 from rrtf.engine.artifacts import Manifest, Part
+from rrtf.engine.joining import cases, rows
+from rrtf.engine.making import make
 from rrtf.engine.progress import progress
-from rrtf.engine.stage import Case, Failure, FoldStage, FoldTask, MapStage, Opener, Row, Stage, Task, Tick, Work
+from rrtf.engine.stage import FoldStage, FoldTask, MapStage, Pipeline, Stage
 from rrtf.errors import DataError, EngineError
 from rrtf.identity import Json, fingerprint, stable
-from rrtf.protocols import Executor, Lost
+from rrtf.protocols import Executor
+
+__all__ = ["Action", "Decision", "Pipeline", "cases", "plan", "rows", "run"]
 
 Action = Literal["reuse", "resume", "run"]
 
@@ -35,22 +38,6 @@ class Decision:
     stage: str
     action: Action
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """Stages in order, in one directory. Every artefact is `directory/stage name`."""
-
-    directory: Path
-    stages: Sequence[Stage]
-
-    def folder(self, name: str) -> Path:
-        """Where the artefact of a stage lies."""
-        return self.directory / name
-
-    def stage(self, name: str) -> Stage:
-        """The stage of that name."""
-        return next(stage for stage in self.stages if stage.name == name)
 
 
 def plan(pipeline: Pipeline) -> list[Decision]:
@@ -100,7 +87,7 @@ def run(
                 continue
             artifacts.make_folder(pipeline.folder(stage.name))
             begun = time.monotonic()
-            build = _run_map(pipeline, stage, inputs, executor, say) if isinstance(stage, MapStage) else _run_fold(pipeline, stage, inputs)
+            build = make(pipeline, stage, inputs, executor, say) if isinstance(stage, MapStage) else _run_fold(pipeline, stage, inputs)
             manifest = replace(build, fingerprint=_fingerprint(stage, inputs), inputs=inputs, seconds=round(time.monotonic() - begun, 3))
             artifacts.save_manifest(pipeline.folder(stage.name), manifest)
             _sweep(pipeline.folder(stage.name))
@@ -113,39 +100,6 @@ def run(
                     raise EngineError(owed, why="Nothing is left for the later stages.", hint="See what `rrtf check` says, and run it again: nothing is lost.")
                 say(f"  {owed} They are no results; the next run tries them again.")
     return manifests
-
-
-def cases(pipeline: Pipeline, stage: Stage) -> Iterator[Case]:
-    """The cases a stage reads: the keys of its first artefact, in order, joined with every row of the others; one empty case where it reads no rows."""
-    if not _reads_rows(pipeline, stage):
-        yield Case("", {})
-        return
-    tables_ = {name: _by_key(pipeline, name) for name in stage.reads if isinstance(pipeline.stage(name), MapStage)}
-    for key in tables_.get(stage.reads[0], {}):
-        yield Case(key, {name: table.get(key, ()) for name, table in tables_.items()})
-
-
-def _reads_rows(pipeline: Pipeline, stage: Stage) -> bool:
-    return any(isinstance(pipeline.stage(name), MapStage) for name in stage.reads)
-
-
-def rows(pipeline: Pipeline, name: str) -> Iterator[Row]:
-    """Every row of a finished artefact, in order."""
-    stage = pipeline.stage(name)
-    if not isinstance(stage, MapStage):
-        return
-    manifest = artifacts.require_manifest(pipeline.folder(name))
-    for part in manifest.parts:
-        yield from tables.read(pipeline.folder(name) / part.file, stage.row)
-
-
-def _by_key(pipeline: Pipeline, name: str) -> dict[str, list[Row]]:
-    stage = pipeline.stage(name)
-    table: dict[str, list[Row]] = {}
-    if isinstance(stage, MapStage):
-        for row in rows(pipeline, name):
-            table.setdefault(stage.key(row), []).append(row)
-    return table
 
 
 def _inputs(stage: Stage, manifests: Mapping[str, Manifest]) -> dict[str, str]:
@@ -211,118 +165,6 @@ def _difference(old: Json, new: Json, where: str = "") -> str:
             if old.get(key) != new.get(key):
                 return _difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
     return f"{where or 'value'} {old!r} -> {new!r}"[:160]
-
-
-def _run_map(pipeline: Pipeline, stage: MapStage, inputs: Mapping[str, str], executor: Executor, say: Callable[[str], None]) -> Manifest:
-    folder = pipeline.folder(stage.name)
-    # What is not joined into cases (a trained model, say) must still change the parts when it changes.
-    folds = {name: digest for name, digest in inputs.items() if isinstance(pipeline.stage(name), FoldStage)}
-    identity = fingerprint([stage.name, stage.version, stage.identity, folds])
-    groups = _batched(cases(pipeline, stage), stage.part_cases)
-    names = [f"part-{number:05d}-{fingerprint([identity, stage.extent, _content(group)])[:12]}.parquet" for number, group in enumerate(groups)]
-    owed = [number for number, name in enumerate(names) if not parts.finished(folder / name)]
-    if owed and len(owed) < len(names):
-        say(f"  {len(names) - len(owed)} of {len(names)} parts are kept")
-    notes: list[Json] = []
-    if owed:
-        known = parts.known(folder, stage, identity)
-        total = sum(stage.expected(case) for number in owed for case in groups[number])
-        opener = stage.open({name: pipeline.folder(name).absolute() for name in stage.reads})
-        # Without rows there is one part: nothing to share out, and what it reads is where the run was started.
-        needs = stage.needs if _reads_rows(pipeline, stage) else "driver"
-        with progress(stage.name, total, stage.unit) as bar:
-            count = _Count(bar)
-            tasks = (Task(groups[number], {case.key: known[case.key] for case in groups[number] if case.key in known}, count) for number in owed)
-            finished = 0
-            for position, found in executor.map(partial(_collecting, opener, stage.notes), tasks, needs):
-                group = groups[owed[position]]
-                told = _Told([Failure(case.key, found.reason) for case in group], None) if isinstance(found, Lost) else found
-                parts.store(folder / names[owed[position]], stage, identity, group, told.rows)
-                if told is found and told.notes not in notes:
-                    notes.append(told.notes)
-                finished += sum(stage.expected(case) for case in group)
-                count.reach(finished)
-    written: list[Part] = []
-    failures: list[dict[str, str]] = []
-    for name in names:
-        metadata = tables.read_metadata(folder / name)
-        written.append(Part(name, int(metadata["rows"]), metadata["digest"]))
-        failures.extend({"key": key, "reason": reason} for key, reason in parts.failures(metadata))
-
-    def everything() -> Iterator[Row]:
-        return (row for part in written for row in tables.read(folder / part.file, stage.row))
-
-    # The digest is of the rows, not of the parts they happen to lie in: the size of parts bears no identity.
-    return Manifest(
-        stage=stage.name,
-        version=stage.version,
-        fingerprint="",
-        digest=tables.digest(everything()),
-        identity=stage.identity,
-        extent=stage.extent,
-        inputs={},
-        parts=tuple(written),
-        summary=stage.summarize(everything()),
-        notes=stage.agree(sorted(notes, key=repr)) if notes else stage.notes(),
-        failures=tuple(failures),
-        seconds=0.0,
-        environment=artifacts.environment(),
-    )
-
-
-class _Count:
-    """Counts finished units for the progress bar. A copy that was sent to another process counts nothing; `reach` makes up for it when a part comes back."""
-
-    def __init__(self, tick: Tick) -> None:
-        self._tick = tick
-        self._done = 0
-
-    def __call__(self, count: int) -> None:
-        self._done += count
-        self._tick(count)
-
-    def reach(self, done: int) -> None:
-        """Count up to `done`, if that many are not counted yet."""
-        if done > self._done:
-            self(done - self._done)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_nowhere, ())
-
-
-def _nowhere() -> Tick:
-    return _Count(lambda count: None)
-
-
-def _batched(items: Iterable[Case], size: int) -> list[tuple[Case, ...]]:
-    source = iter(items)
-    groups: list[tuple[Case, ...]] = []
-    while group := tuple(itertools.islice(source, size)):
-        groups.append(group)
-    return groups
-
-
-def _content(group: Sequence[Case]) -> list[object]:
-    return [[case.key, {name: tables.digest(found) for name, found in case.rows.items()}] for case in group]
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What a worker sends back for a part."""
-
-    rows: Sequence[Row | Failure]
-    notes: Json
-    """Of the worker, about where it works."""
-
-
-@contextmanager
-def _collecting(opener: Opener, notes: Callable[[], Json]) -> Generator[Callable[[Task], _Told]]:
-    with opener() as work:
-        yield partial(_collect, work, notes())
-
-
-def _collect(work: Work, notes: Json, task: Task) -> _Told:
-    return _Told(list(work(task)), notes)
 
 
 def _run_fold(pipeline: Pipeline, stage: FoldStage, inputs: Mapping[str, str]) -> Manifest:

@@ -130,3 +130,19 @@ class FoldStage:
 
 
 Stage = MapStage | FoldStage
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Stages in order, in one directory. Every artefact is `directory/stage name`."""
+
+    directory: Path
+    stages: Sequence[Stage]
+
+    def folder(self, name: str) -> Path:
+        """Where the artefact of a stage lies."""
+        return self.directory / name
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name."""
+        return next(stage for stage in self.stages if stage.name == name)

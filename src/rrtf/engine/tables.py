@@ -1,6 +1,5 @@
-"""Frozen records as Parquet rows and back, with nothing but their type annotations to go by.
+"""Frozen records as Parquet rows and back, with nothing but their type annotations to go by (`rrtf.engine.codecs`), as many at a time as fit into memory.
 
-Nested records become structs, tuples become lists, enums their names, unions of records structs with a `kind`; a content id is a column too.
 The files are plain Parquet: DuckDB, pandas and polars open them without us. Digests are taken over rows, not bytes, so that the Parquet version changes
 no digest. Not here: which rows belong to which artefact (`rrtf.engine.artifacts`).
 """
@@ -9,119 +8,100 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import enum
 import hashlib
+import itertools
 import json
 import os
-import types
-import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rrtf.engine.codecs import codec
 from rrtf.errors import DataError, RrtfError
 from rrtf.identity import canonical, unset
 
 # Annotations are only known at run time, so values in this module are `Any` by nature.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
 
-_SCALARS: dict[object, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Codec:
-    """How one annotation is stored."""
-
-    arrow: pa.DataType
-    dump: Callable[[Any], Any]
-    load: Callable[[Any], Any]
-
-
-@cache
-def _codec(annotation: object) -> _Codec:
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation in _SCALARS:
-        return _Codec(_SCALARS[annotation], lambda value: value, lambda value: value)
-    if origin is Literal:
-        return _codec(type(args[0]))
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return _Codec(pa.string(), lambda value: value.name, lambda name: annotation[name])
-    if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
-        inner = _codec(args[0])
-        return _Codec(pa.list_(inner.arrow), lambda value: [inner.dump(item) for item in value], lambda value: tuple(inner.load(item) for item in value))
-    if origin in (Union, types.UnionType):
-        members = [arg for arg in args if arg is not type(None)]
-        inner = _codec(members[0]) if len(members) == 1 else _union(tuple(members))
-        if len(members) == len(args):
-            return inner
-        return _Codec(inner.arrow, lambda value: None if value is None else inner.dump(value), lambda value: None if value is None else inner.load(value))
-    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
-        return _record(annotation)
-    raise TypeError(f"no Parquet form for {annotation!r}")
-
-
-def _record(kind: type) -> _Codec:
-    hints = typing.get_type_hints(kind)
-    fields = {field.name: _codec(hints[field.name]) for field in dataclasses.fields(kind)}
-    # An id that follows from the content is written for those who join tables without us, and not read back.
-    written = {"id": _codec(str), **fields} if isinstance(getattr(kind, "id", None), property) else fields
-    return _Codec(
-        pa.struct([pa.field(name, codec.arrow) for name, codec in written.items()]),
-        lambda record: {name: codec.dump(getattr(record, name)) for name, codec in written.items()},
-        lambda row: kind(**{name: codec.load(row[name]) for name, codec in fields.items()}),
-    )
-
-
-def _union(members: tuple[type, ...]) -> _Codec:
-    codecs = {member.__name__: _record(member) for member in members}
-    arrow: dict[str, pa.DataType] = {"kind": pa.string()}
-    for codec in codecs.values():
-        arrow |= {field.name: field.type for field in codec.arrow}
-    return _Codec(
-        pa.struct([pa.field(name, kind) for name, kind in arrow.items()]),
-        lambda record: {**dict.fromkeys(arrow), **codecs[type(record).__name__].dump(record), "kind": type(record).__name__},
-        lambda row: codecs[row["kind"]].load(row),
-    )
+ROWS = 4096
+"""Rows of one row group: what is in memory while a file is written."""
+_BATCH = 1024
+"""Rows that are decoded at once."""
 
 
 def schema(kind: type) -> Any:
     """The `pyarrow.Schema` of a record type."""
-    return pa.schema(list(_codec(kind).arrow))
+    return pa.schema(list(codec(kind).arrow))
 
 
-def write(path: Path, kind: type, rows: Iterable[object], metadata: Mapping[str, str]) -> None:
-    """Write rows to `path` whole or not at all: aside first, flushed to disk, then renamed. `metadata` is readable by `read_metadata`."""
-    codec = _codec(kind)
-    table = pa.Table.from_pylist([codec.dump(row) for row in rows], schema=schema(kind).with_metadata({f"rrtf.{k}": v for k, v in metadata.items()}))
+def write(path: Path, kind: type, rows: Iterable[object], metadata: Mapping[str, str] | Callable[[], Mapping[str, str]]) -> None:
+    """Write rows to `path` whole or not at all: aside first, flushed to disk, then renamed. Rows are taken as they are written.
+
+    `metadata` is readable by `read_metadata`; a function is asked when all rows were taken.
+    """
+    dump, columns = codec(kind).dump, schema(kind)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    source = _Source(rows)
     try:
         with aside.open("wb") as file:
-            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+            with pq.ParquetWriter(file, columns, compression="zstd", write_page_checksum=True) as writer:
+                while some := list(map(dump, source.some(ROWS))):
+                    writer.write_table(pa.Table.from_pylist(some, schema=columns))
+                said = metadata() if callable(metadata) else metadata
+                writer.add_key_value_metadata({f"rrtf.{key}": value for key, value in said.items()})
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):  # the same trouble may forbid this too
-            aside.unlink(missing_ok=True)
+        if source.failed:
+            raise
         raise disk_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):  # what forbade the rest may forbid this too
+            aside.unlink(missing_ok=True)
+
+
+class _Source:
+    """Where rows come from. Their own trouble must not pass for trouble with the file that they go to."""
+
+    def __init__(self, rows: Iterable[object]) -> None:
+        self._rows, self.failed = iter(rows), False
+
+    def some(self, count: int) -> list[object]:
+        self.failed = True
+        found = list(itertools.islice(self._rows, count))
+        self.failed = False
+        return found
 
 
 def read(path: Path, kind: type) -> list[Any]:
     """Every row of a file written by `write`. Raises `DataError` when it is not one."""
-    codec = _codec(kind)
+    return list(stream(path, kind))
+
+
+def stream(path: Path, kind: type, start: int = 0) -> Iterator[Any]:
+    """The same one by one, from the row `start` on: a batch of them is in memory."""
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        if table.schema.remove_metadata() != schema(kind):
-            raise DataError(
-                f"{path} holds other columns than {kind.__name__} records have now.",
-                why="It was written by another version.",
-                hint="Delete that stage's folder to compute it again.",
-            )
-        return [codec.load(row) for row in table.to_pylist()]
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if file.schema_arrow.remove_metadata() != schema(kind):
+                raise DataError(
+                    f"{path} holds other columns than {kind.__name__} records have now.",
+                    why="It was written by another version.",
+                    hint="Delete that stage's folder to compute it again.",
+                )
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            before = 0
+            while before < len(sizes) and sizes[before] <= start:
+                start -= sizes[before]
+                before += 1
+            for batch in file.iter_batches(_BATCH, row_groups=range(before, len(sizes))) if before < len(sizes) else ():
+                rows = codec(kind).load(batch.slice(start).to_struct_array())
+                start = max(0, start - batch.num_rows)
+                yield from rows
     except (pa.ArrowInvalid, pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
     except (KeyError, TypeError) as error:
@@ -132,12 +112,14 @@ def read(path: Path, kind: type) -> list[Any]:
         ) from error
 
 
-def read_plain(path: Path) -> list[dict[str, Any]]:
+def read_plain(path: Path) -> Iterator[dict[str, Any]]:
     """Every row of anybody's Parquet file as plain dictionaries. Raises `OSError` when it cannot be opened, `DataError` when it is not Parquet."""
     with path.open("rb"):
         pass  # the operating system's own reason, when there is one, before Arrow's
     try:
-        return pq.read_table(path).to_pylist()
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BATCH):
+                yield from batch.to_pylist()
     except (pa.ArrowInvalid, pa.ArrowException) as error:
         raise unreadable(path, error) from error
 
@@ -145,7 +127,7 @@ def read_plain(path: Path) -> list[dict[str, Any]]:
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata given to `write`."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        metadata: Mapping[bytes, bytes] = pq.read_metadata(path).metadata or {}
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
     return {key.decode().removeprefix("rrtf."): value.decode() for key, value in metadata.items() if key.startswith(b"rrtf.")}
@@ -170,22 +152,45 @@ def _lasting(kind: type) -> tuple[Any, ...]:
     return tuple(field for field in dataclasses.fields(kind) if not field.metadata.get("measured"))
 
 
+@cache
+def _always(kind: type) -> tuple[str, ...] | None:
+    """The names of the lasting fields where none of them came later; None where one did, or it is no record."""
+    if not dataclasses.is_dataclass(kind) or any(field.metadata.get("later") for field in dataclasses.fields(kind)):
+        return None
+    return tuple(field.name for field in _lasting(kind))
+
+
+_PLAIN = frozenset({str, int, bool, float, type(None)})
+
+
 def _without_measurements(value: Any) -> Any:
     """Records as dictionaries, measurements left out at every depth: a graded answer holds a verdict, and that its seconds."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is tuple:
+        return [_without_measurements(item) for item in value]
+    names = _always(kind)
+    if names is not None:
+        return {name: _without_measurements(getattr(value, name)) for name in names}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _without_measurements(getattr(value, field.name)) for field in _lasting(type(value)) if not unset(field, value)}
-    return [_without_measurements(item) for item in value] if isinstance(value, tuple) else value
+        return {field.name: _without_measurements(getattr(value, field.name)) for field in _lasting(kind) if not unset(field, value)}
+    return value
+
+
+def line(row: object) -> bytes:
+    """What a row adds to a digest: measurements left out."""
+    return f"{canonical(_without_measurements(row))}\n".encode()
 
 
 def digest(rows: Iterable[object]) -> str:
     """SHA-256 over rows in order, measurements left out."""
     total = hashlib.sha256()
     for row in rows:
-        total.update(canonical(_without_measurements(row)).encode())
-        total.update(b"\n")
+        total.update(line(row))
     return total.hexdigest()
 
 
 def as_json(row: object) -> str:
     """One row as a line of JSON."""
-    return json.dumps(_codec(type(row)).dump(row), ensure_ascii=False)
+    return json.dumps(codec(type(row)).dump(row), ensure_ascii=False)

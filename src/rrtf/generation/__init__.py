@@ -100,8 +100,8 @@ class ScriptedConfig(BaseModel):
     engine: Literal["scripted"] = "scripted"
     answers: dict[str, tuple[str, ...]] = {}
     """Prompt key, or prompt text, to its answers; the n-th seed of a prompt gets the n-th answer, round and round."""
-    default: str = ""
-    """The answer to every other prompt."""
+    default: str | tuple[str, ...] = ""
+    """The answer to every other prompt; of several, the n-th seed gets the n-th, round and round."""
 
 
 AnyEngine = TransformersConfig | CTranslate2Config | VLLMConfig | OpenAIConfig | ScriptedConfig

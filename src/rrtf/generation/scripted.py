@@ -18,12 +18,13 @@ Script = Callable[[Prompt, int], str]
 _TOKEN = re.compile(r"\s+|\S+")
 
 
-def from_mapping(answers: Mapping[str, Sequence[str]], default: str = "") -> Script:
+def from_mapping(answers: Mapping[str, Sequence[str]], default: str | Sequence[str] = "") -> Script:
     """A script that looks up the prompt's key, then its text; the n-th seed gets the n-th answer, round and round."""
+    others = (default,) if isinstance(default, str) else tuple(default) or ("",)
 
     def script(prompt: Prompt, index: int) -> str:
-        known = answers.get(prompt.key) or answers.get(prompt.text)
-        return known[index % len(known)] if known else default
+        known = answers.get(prompt.key) or answers.get(prompt.text) or others
+        return known[index % len(known)]
 
     return script
 

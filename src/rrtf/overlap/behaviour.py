@@ -20,6 +20,7 @@ nobody can tell chance from borrowing. Not here: likeness on paper (`rrtf.overla
 from __future__ import annotations
 
 import ast
+import hashlib
 import inspect
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -58,6 +59,8 @@ _LAST_LIMITS = Limits(cpu_seconds=5.0, wall_seconds=100.0, memory_mb=1024)
 """Of a probe of many problems, and of one. Where one does not finish, all functions are judged one by one."""
 
 _Kinds = tuple[frozenset[str], ...]
+Helpers = Counter[bytes]
+"""How often each function beside the entry points was seen, by a hash of its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +99,19 @@ class _Function:
     """What its own tests give it; None where that is unknown."""
 
 
-def alike(references: Iterable[Problem], exams: Sequence[Problem], sandbox: Sandbox, judge: Judge, threads: int = 1) -> Iterator[Pair | Unjudged]:
-    """Every pair in which the reference of one problem passes the tests of another, and who could not be judged. Problems of the same name are not compared."""
+def alike(
+    references: Iterable[Problem], exams: Sequence[Problem], sandbox: Sandbox, judge: Judge, threads: int = 1, helpers: Helpers | None = None
+) -> Iterator[Pair | Unjudged]:
+    """Every pair in which the reference of one problem passes the tests of another, and who could not be judged. Problems of the same name are not compared.
+
+    `helpers` is what was seen of references before these, where they come in several calls.
+    """
     groups: dict[tuple[int, _Kinds | None], list[Problem]] = defaultdict(list)
     for exam in exams:
         count = asked(exam)
         if count is not None:
             groups[count, _kinds(exam, count)].append(exam)
-    left, seen = iter(references), Counter[str]()
+    left, seen = iter(references), Counter[bytes]() if helpers is None else helpers
     with ThreadPoolExecutor(threads, thread_name_prefix="probe") as pool:
         while some := list(islice(left, _GROUP)):
             functions = [function for problem in some for function in _functions(problem, seen)]
@@ -123,7 +131,7 @@ def alike(references: Iterable[Problem], exams: Sequence[Problem], sandbox: Sand
             yield from {id(one.reference): one for one in found if isinstance(one, Unjudged)}.values()
 
 
-def _functions(problem: Problem, seen: Counter[str]) -> Iterator[_Function]:
+def _functions(problem: Problem, seen: Helpers) -> Iterator[_Function]:
     """The functions of a program that are tried. `seen` counts those beside entry points: what stands in program after program is nobody's solution."""
     tree = parse(problem.reference) if problem.reference is not None else None
     if tree is None or problem.reference is None:
@@ -133,7 +141,7 @@ def _functions(problem: Problem, seen: Counter[str]) -> Iterator[_Function]:
         parts = [(f"{node.name}().{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef)] if isinstance(node, ast.ClassDef) else []
         for name, part in [(node.name, node)] if isinstance(node, ast.FunctionDef) else parts:
             if name not in names and not part.name.startswith("__"):
-                text = ast.unparse(part)
+                text = hashlib.blake2b(ast.unparse(part).encode(errors="surrogatepass"), digest_size=8).digest()
                 seen[text] += 1
                 names += [name] if seen[text] <= COMMON else []
     for name in list(dict.fromkeys(names))[: OTHERS + 1]:

@@ -6,14 +6,14 @@ made cheap). Not here: nearly equal problems of one set (`rrtf.overlap.duplicate
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rrtf.framing import alone
 from rrtf.judging import Tally, open_judge
-from rrtf.overlap.behaviour import Unjudged, alike
+from rrtf.overlap.behaviour import Helpers, Unjudged, alike
 from rrtf.overlap.trees import solutions
 from rrtf.overlap.words import GRAM, statements
 from rrtf.quality.findings import Action, Finding
@@ -46,11 +46,13 @@ class OverlapConfig(BaseModel):
     """Words in a row that make an overlap. Published decontaminations use 8 to 13."""
 
 
-def on_paper(problems: Iterable[Problem], benchmark: Sequence[Problem], config: OverlapConfig) -> Iterator[Finding]:
-    """Overlaps by words and by syntax tree, in the order of the problems, one problem at a time."""
+def paper(benchmark: Sequence[Problem], config: OverlapConfig) -> Callable[[Problem], Iterator[Finding]]:
+    """What finds overlaps by words and by syntax tree, one problem at a time."""
     said = statements(benchmark if config.words != "off" else (), config.gram)
     solved = solutions(benchmark if config.program != "off" else ())
-    for problem in map(alone, problems):
+
+    def find(given: Problem) -> Iterator[Finding]:
+        problem = alone(given)
         words = said.shared(problem)
         if words is not None:
             yield Finding(problem.name, WAYS["words"], f"{words[0]}: {words[1]!r}", config.words)
@@ -58,12 +60,24 @@ def on_paper(problems: Iterable[Problem], benchmark: Sequence[Problem], config: 
         if held is not None:
             yield Finding(problem.name, WAYS["program"], f"{held[0]}: {held[1]}", config.program)
 
+    return find
+
+
+def on_paper(problems: Iterable[Problem], benchmark: Sequence[Problem], config: OverlapConfig) -> Iterator[Finding]:
+    """The same for many, in their order."""
+    find = paper(benchmark, config)
+    for problem in problems:
+        yield from find(problem)
+
 
 def by_running(
-    problems: Sequence[Problem], benchmark: Sequence[Problem], action: Action, sandbox: SandboxConfig, runtime: SandboxRuntime
+    problems: Sequence[Problem], benchmark: Sequence[Problem], action: Action, sandbox: SandboxConfig, runtime: SandboxRuntime, helpers: Helpers | None = None
 ) -> Iterator[Finding | Unjudged]:
-    """Overlaps by behaviour: what a problem's reference passes, or, for problems without one, whose reference passes its tests. And who could not be judged."""
-    if action == "off" or not benchmark:
+    """Overlaps by behaviour: what a problem's reference passes, or, for problems without one, whose reference passes its tests. And who could not be judged.
+
+    `helpers` goes from call to call where the problems of one set come in several.
+    """
+    if action == "off" or not benchmark or not problems:
         return
     bare: list[Problem] = []
 
@@ -75,7 +89,7 @@ def by_running(
                 bare.append(problem)
 
     with open_sandbox(sandbox, runtime) as box, open_judge(sandbox, runtime, Tally()) as judge:
-        for pair in alike(answered(), benchmark, box, judge, runtime.count()):
+        for pair in alike(answered(), benchmark, box, judge, runtime.count(), helpers):
             if isinstance(pair, Unjudged):
                 yield pair
                 continue

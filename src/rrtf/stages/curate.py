@@ -2,16 +2,19 @@
 
 What costs least comes first, and what is dropped goes no further: equal problems and those that *are* examination problems; the rules of thumb
 (`rrtf.quality.rules`); overlap with benchmarks on paper and then by running (`rrtf.overlap.leaks`); the gate, which is that of `rrtf check`
-(`rrtf.quality.gate`); and of what the gate keeps, problems that are nearly an earlier one (`rrtf.overlap.duplicates`). Not here: what any of these look at.
+(`rrtf.quality.gate`); and of what the gate keeps, problems that are nearly an earlier one (`rrtf.overlap.duplicates`). Problems go through some thousands at a
+time, so that memory does not grow with the corpus. Not here: what any of these look at.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -21,13 +24,13 @@ from rrtf.benchmarks import open_benchmark
 from rrtf.engine import artifacts
 from rrtf.engine.stage import Failure, MapStage, Opener, Task
 from rrtf.errors import DataError
-from rrtf.formats import read_problems
-from rrtf.identity import Json, fingerprint
+from rrtf.formats import stream_problems
+from rrtf.identity import Json, fingerprint, fingerprint_each
 from rrtf.joins import CURATE, EVOLVED, Curation
 from rrtf.judging import judge_identity
-from rrtf.overlap.behaviour import Unjudged
-from rrtf.overlap.duplicates import repeats
-from rrtf.overlap.leaks import WAYS, OverlapConfig, by_running, on_paper
+from rrtf.overlap.behaviour import Helpers, Unjudged
+from rrtf.overlap.duplicates import Earlier
+from rrtf.overlap.leaks import WAYS, OverlapConfig, by_running, paper
 from rrtf.quality import gate as gates
 from rrtf.quality import rules as rules_of_thumb
 from rrtf.quality.findings import Finding
@@ -37,6 +40,9 @@ from rrtf.records import Problem
 from rrtf.sandbox import SandboxConfig, SandboxRuntime
 
 EVOLVE_SOURCE = "evolve"
+_VERSION = 4
+_TOGETHER = 2000
+"""Problems that are looked at together. Of all others, an id and what `Earlier` remembers is in memory."""
 
 
 class ProblemsConfig(BaseModel):
@@ -57,22 +63,27 @@ class ProblemsConfig(BaseModel):
     """How far to keep away from benchmarks."""
 
 
-def training_problems(config: ProblemsConfig, evolved: Path | None = None) -> list[Problem]:
-    """The problems of the source whose split is `train`; `evolved` is where those of the source `evolve` lie."""
-    problems = open_benchmark("starter", split="train").problems() if config.source == "starter" else read_problems(evolved or Path(config.source))
-    chosen = [problem for problem in problems if problem.split == "train"][: config.limit]
-    if not chosen:
+def training_problems(config: ProblemsConfig, evolved: Path | None = None) -> Iterator[Problem]:
+    """The problems of the source whose split is `train`, each when it is asked for; `evolved` is where those of the source `evolve` lie."""
+    starter = config.source == "starter"
+    problems = open_benchmark("starter", split="train").problems() if starter else stream_problems(evolved or Path(config.source))
+    found = 0
+    for problem in islice((problem for problem in problems if problem.split == "train"), config.limit):
+        found += 1
+        yield problem
+    if not found:
         raise DataError(f"{config.source} has no problem whose split is 'train'.", why="There is nothing to learn from.", hint='Set "split": "train".')
-    return chosen
 
 
-def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem]) -> MapStage:
-    """The stage. `exam` holds the problems that will be examined, which must not be learned from."""
+def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem], folder: Path | None = None) -> MapStage:
+    """The stage. `exam` holds the problems that will be examined, which must not be learned from. `folder` is where its artefact lies if it ran before, which
+    tells what a file holds that has not changed since.
+    """
     evolved = config.source == EVOLVE_SOURCE
-    problems = [] if evolved else training_problems(config)
+    held = _Held(0, "") if evolved else _held(config, folder)
     others = [problem for name in config.overlap.benchmarks for problem in open_benchmark(name).problems()]
     identity: Json = {
-        "problems": [EVOLVE_SOURCE, config.limit] if evolved else fingerprint([[problem.id, problem.name] for problem in problems]),
+        "problems": [EVOLVE_SOURCE, config.limit] if evolved else held.fingerprint,
         "gate": config.gate.model_dump(mode="json"),
         "rules": config.rules.model_dump(mode="json"),
         "overlap": config.overlap.model_dump(mode="json", exclude={"benchmarks"}),
@@ -82,17 +93,50 @@ def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntim
     }
     return MapStage(
         name=CURATE,
-        version=4,
+        version=_VERSION,
         reads=(EVOLVED,) if evolved else (),
         row=Curation,
         key=lambda row: row.problem.id,
         order=lambda row: (),
         identity=identity,
         open=partial(_open, config, sandbox, runtime, exam, others),
-        expected=lambda case: len(problems),
+        expected=lambda case: held.problems,
         unit="problems",
         summarize=_summary,
+        notes=held.notes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a source holds, without holding it."""
+
+    problems: int
+    fingerprint: str
+    """Of the ids and names of its problems."""
+    file: Json = None
+    """What it follows from: the digest of the file, the limit, and how files are read. None where there is no file."""
+
+    def notes(self) -> Json:
+        """The same for the manifest, which saves reading the file again: it may hold a hundred thousand problems."""
+        return None if self.file is None else {"source": {"file": self.file, "problems": self.problems, "fingerprint": self.fingerprint}}
+
+
+def _held(config: ProblemsConfig, folder: Path | None) -> _Held:
+    file: Json = None
+    if config.source != "starter":
+        with suppress(OSError):  # reading it says so in a sentence
+            file = [_VERSION, artifacts.file_digest(Path(config.source)), config.limit]
+    with suppress(DataError):  # whoever needs the manifest says what is wrong with it
+        manifest = artifacts.load_manifest(folder) if folder is not None and file is not None else None
+        match manifest.notes if manifest is not None else None:
+            case {"source": {"file": known, "problems": int(problems), "fingerprint": str(found)}} if known == file:
+                return _Held(problems, found, file)
+            case _:
+                pass
+    count = itertools.count()
+    found = fingerprint_each([problem.id, problem.name] for problem, _ in zip(training_problems(config), count, strict=False))
+    return _Held(next(count), found, file)
 
 
 def _open(
@@ -116,38 +160,41 @@ def _work(
     evolved: Path | None,
     task: Task,
 ) -> Iterator[Curation | Failure]:
-    problems = training_problems(config, evolved)
     examined = {_question(problem): problem.name for problem in exam}
-    different = {problem.id: problem for problem in reversed(problems)}  # of equal ones, the first
-    asked = [problem for problem in problems if different[problem.id] is problem and _question(problem) not in examined]
-    seen = _Seen(len(problems), {problem.id: [] for problem in asked})
-    seen.add(asked, (finding for problem in asked for finding in broken(problem, config.rules)))
-    left = seen.kept(asked)
-    seen.add(left, on_paper(left, [*exam, *others], config.overlap))
-    left = seen.kept(left)
-    failed: dict[str, str] = {}  # what could not be judged, for reasons of ours, says nothing about its problem: the next run decides
-    seen.add(left, _told(by_running(left, [*exam, *others], config.overlap.behaviour, sandbox, runtime), failed))
-    left = [problem for problem in seen.kept(left) if problem.id not in failed]
-    task.tick(len(problems) - len(left))
-    for found in gate(left, config.gate, sandbox, runtime, task.tick):
-        if found.judged:
-            seen.add([found.problem], found.findings)
-        else:
-            failed[found.problem.id] = found.fitness.failures[0]
-    if config.gate.near_duplicate != "off":
-        left = [problem for problem in seen.kept(left) if problem.id not in failed]
-        words = gates.RULES["near_duplicate"]
-        seen.add(left, (Finding(found.problem, words, found.how, config.gate.near_duplicate) for found in repeats(left)))
-    seen.stop(config)
-    for problem in problems:
-        if different[problem.id] is not problem:
-            continue
-        if _question(problem) in examined:
-            yield Curation(problem, f"it is {examined[_question(problem)]} of the examination")
-        elif problem.id in failed:
-            yield Failure(problem.id, failed[problem.id])
-        else:
-            yield _curation(problem, seen.findings[problem.id])
+    problems, ids, alarm = training_problems(config, evolved), set[str](), _Alarm(config)
+    helpers, written = Helpers(), paper([*exam, *others], config.overlap)
+    with closing(Earlier()) as earlier:
+        while some := list(islice(problems, _TOGETHER)):
+            fresh = [problem for problem in some if problem.id not in ids and not ids.add(problem.id)]  # of equal ones, the first
+            left = [problem for problem in fresh if _question(problem) not in examined]
+            seen = _Seen({problem.id: [] for problem in left})
+            seen.add(left, (finding for problem in left for finding in broken(problem, config.rules)))
+            left = seen.kept(left)
+            seen.add(left, (finding for problem in left for finding in written(problem)))
+            left = seen.kept(left)
+            failed: dict[str, str] = {}  # what could not be judged, for reasons of ours, says nothing about its problem: the next run decides
+            seen.add(left, _told(by_running(left, [*exam, *others], config.overlap.behaviour, sandbox, runtime, helpers), failed))
+            left = [problem for problem in seen.kept(left) if problem.id not in failed]
+            task.tick(len(some) - len(left))
+            for found in gate(left, config.gate, sandbox, runtime, task.tick):
+                if found.judged:
+                    seen.add([found.problem], found.findings)
+                else:
+                    failed[found.problem.id] = found.fitness.failures[0]
+            if config.gate.near_duplicate != "off":
+                left = [problem for problem in seen.kept(left) if problem.id not in failed]
+                words = gates.RULES["near_duplicate"]
+                twins = (twin for problem in left if (twin := earlier.repeated(problem)) is not None)
+                seen.add(left, (Finding(twin.problem, words, twin.how, config.gate.near_duplicate) for twin in twins))
+            alarm.look(len(some), seen)
+            for problem in fresh:
+                if _question(problem) in examined:
+                    yield Curation(problem, f"it is {examined[_question(problem)]} of the examination")
+                elif problem.id in failed:
+                    yield Failure(problem.id, failed[problem.id])
+                else:
+                    yield _curation(problem, seen.findings[problem.id])
+    alarm.ring()
 
 
 def _told(found: Iterable[Finding | Unjudged], failed: dict[str, str]) -> Iterator[Finding]:
@@ -161,10 +208,8 @@ def _told(found: Iterable[Finding | Unjudged], failed: dict[str, str]) -> Iterat
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was found so far."""
+    """What was found so far of the problems at hand."""
 
-    problems: int
-    """In the source."""
     findings: dict[str, list[Finding]]
     """By the id of the problem."""
 
@@ -178,24 +223,46 @@ class _Seen:
         """Those of the problems against which nothing was found so far."""
         return [problem for problem in problems if not any(finding.action in _GRAVE for finding in self.findings[problem.id])]
 
-    def stop(self, config: ProblemsConfig) -> None:
+
+@dataclass(slots=True)
+class _Alarm:
+    """Findings after which somebody should look first."""
+
+    config: ProblemsConfig
+    looked: int = 0
+    """Problems in the source."""
+    stopping: int = 0
+    """Problems with such a finding."""
+    first: list[str] = field(default_factory=list[str])
+    count: int = 0
+    rules: set[str] = field(default_factory=set[str])
+
+    def look(self, problems: int, seen: _Seen) -> None:
+        """Take note of some more problems."""
+        self.looked += problems
+        for found in seen.findings.values():
+            stopping = [finding for finding in found if finding.action == "stop"]
+            self.stopping += bool(stopping)
+            self.count += len(stopping)
+            self.rules.update(finding.rule for finding in stopping)
+            self.first += [str(finding) for finding in stopping][: _NAMED - len(self.first)]
+
+    def ring(self) -> None:
         """Raise `DataError` when somebody should look first."""
-        stopping = [finding for found in self.findings.values() for finding in found if finding.action == "stop"]
-        if not stopping:
+        if not self.stopping:
             return
-        names = list(dict.fromkeys(finding.problem for finding in stopping))
-        keys = sorted(key for key, words in _KEYS.items() for finding in stopping if finding.rule == words)
+        keys = sorted(key for key, words in _KEYS.items() if words in self.rules)
         raise DataError(
-            f"{len(names)} of {self.problems} problems in {config.source} are not fit to learn from: "
-            f"{', '.join(map(str, stopping[:3]))}{', ...' if len(stopping) > 3 else ''}.",
+            f"{self.stopping} of {self.looked} problems in {self.config.source} are not fit to learn from: "
+            f"{', '.join(self.first)}{', ...' if self.count > _NAMED else ''}.",
             why="Their tests would teach the wrong thing.",
-            hint=f"Mend them, or drop them with {' '.join(f'--set problems.{key}=drop' for key in dict.fromkeys(keys))}.",
+            hint=f"Mend them, or drop them with {' '.join(f'--set problems.{key}=drop' for key in keys)}.",
         )
 
 
 _GRAVE = ("stop", "drop")
 _NAMED = 3
-"""Problems of one rule that the summary names."""
+"""Problems of one rule that the summary names, and findings that the alarm does."""
 _KEYS = {
     **{f"rules.{key}": words for key, (words, _) in rules_of_thumb.RULES.items()},
     **{f"overlap.{key}": words for key, words in WAYS.items()},

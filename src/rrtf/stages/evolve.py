@@ -333,12 +333,12 @@ def summary(rows: Iterator[Evolved]) -> Json:
 
 
 def _problems_work(task: FoldTask) -> Json:
-    kept: list[Problem] = []
     examples: dict[str, list[str]] = {}
     counts = Counter[str]()
     seen: set[str] = set()
-    for case in task.cases():
-        for row in cast("Sequence[Evolved]", case.rows[TESTS]):
+
+    def kept() -> Iterator[Problem]:
+        for row in (row for case in task.cases() for row in cast("Sequence[Evolved]", case.rows[TESTS])):
             dropped = row.dropped
             if not dropped and row.problem.id in seen:
                 dropped = "repeated: another seed gave the same problem"
@@ -348,8 +348,9 @@ def _problems_work(task: FoldTask) -> Json:
                 examples[rule].append(f"{found or rule}. Task: {' '.join(row.problem.instruction.split())[:200]}")
             if not dropped:
                 seen.add(row.problem.id)
-                kept.append(row.problem)
-    write_problems(task.folder / PROBLEMS_FILE, kept)
+                yield row.problem
+
+    write_problems(task.folder / PROBLEMS_FILE, kept())
     write_text(task.folder / DROPS_FILE, _table(counts, examples))
     return cast("Json", json.loads(json.dumps(dict(sorted(counts.items())))))
 

@@ -27,7 +27,7 @@ def stage(config: RankingConfig, teachers: Sequence[str] = (TEACHER,)) -> MapSta
         expected=lambda case: 1,
         unit="problems",
         summarize=_summary,
-        part_cases=1024,
+        part_cases=256,
     )
 
 
