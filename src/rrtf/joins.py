@@ -16,7 +16,7 @@ from rrtf.records import Preference, Problem, Response, Verdict
 CURATE, STUDENT, TEACHER, EXECUTE, RANK, TRAIN = "curate", "sample.student", "sample.teacher", "execute", "rank", "train"
 SAMPLED = "sample."
 """How the names of all artefacts begin that hold responses."""
-SEEDS, REWRITE, TESTS, EVOLVED = "evolve.seeds", "evolve.rewrite", "evolve.tests", "evolve.problems"
+SEEDS, REWRITE, TESTS, GUIDED, EVOLVED = "evolve.seeds", "evolve.rewrite", "evolve.tests", "evolve.guided", "evolve.problems"
 EXAM, BEFORE, AFTER, REPORT = "evaluate.exam", "evaluate.before", "evaluate.after", "report"
 
 

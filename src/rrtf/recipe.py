@@ -27,7 +27,7 @@ from rrtf.ranking import RankingConfig
 from rrtf.sandbox import ProcessConfig, SandboxConfig, SandboxRuntime
 from rrtf.stages.curate import EVOLVE_SOURCE, ProblemsConfig
 from rrtf.stages.evaluate import EvaluateConfig
-from rrtf.stages.evolve import EvolveConfig
+from rrtf.stages.evolve import EvolveConfig, GuidedEvolveConfig
 from rrtf.stages.sample import SampleConfig
 from rrtf.training import TrainConfig, TrainHow
 
@@ -116,7 +116,7 @@ class Recipe(BaseModel):
     model_config = _CONFIG
     run: RunConfig = RunConfig()
     """Where it lies."""
-    evolve: EvolveConfig | None = None
+    evolve: Annotated[EvolveConfig | GuidedEvolveConfig, Field(discriminator="method")] | None = None
     """Growing problems from seeds; nothing is grown without it."""
     problems: ProblemsConfig = ProblemsConfig()
     """What to learn from."""
@@ -143,6 +143,11 @@ class Recipe(BaseModel):
     @classmethod
     def _usual_backend(cls, value: object) -> object:
         return {"backend": ProcessConfig().backend, **cast("dict[str, object]", value)} if isinstance(value, dict) else value
+
+    @pydantic.field_validator("evolve", mode="before")
+    @classmethod
+    def _usual_method(cls, value: object) -> object:
+        return {"method": "model", **cast("dict[str, object]", value)} if isinstance(value, dict) else value
 
 
 def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -268,7 +273,7 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
     if isinstance(recipe.teacher, ModelTeacher):
         recipe = recipe.model_copy(update={"teacher": _model_anchored(recipe.teacher, folder)})
     if recipe.evolve is not None:
-        evolve = _model_anchored(recipe.evolve, folder)
+        evolve = _model_anchored(recipe.evolve, folder) if isinstance(recipe.evolve, EvolveConfig) else recipe.evolve
         source = evolve.seeds.source if evolve.seeds.source == "starter" else _path(evolve.seeds.source, folder)
         recipe = recipe.model_copy(update={"evolve": evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source})})})
     more = tuple(_model_anchored(teacher, folder) if isinstance(teacher, ModelTeacher) else teacher for teacher in recipe.more_teachers)

@@ -66,11 +66,16 @@ def training_problems(config: ProblemsConfig, evolved: Path | None = None) -> li
     return chosen
 
 
+def benchmarks(config: OverlapConfig) -> list[Problem]:
+    """The problems of the benchmarks to keep away from beside the examination."""
+    return [problem for name in config.benchmarks for problem in open_benchmark(name).problems()]
+
+
 def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem]) -> MapStage:
     """The stage. `exam` holds the problems that will be examined, which must not be learned from."""
     evolved = config.source == EVOLVE_SOURCE
     problems = [] if evolved else training_problems(config)
-    others = [problem for name in config.overlap.benchmarks for problem in open_benchmark(name).problems()]
+    others = benchmarks(config.overlap)
     identity: Json = {
         "problems": [EVOLVE_SOURCE, config.limit] if evolved else fingerprint([[problem.id, problem.name] for problem in problems]),
         "gate": config.gate.model_dump(mode="json"),
