@@ -117,7 +117,7 @@ def _stage_command(verb: str, text: str) -> None:
 
 
 for _verb, _text in (
-    ("evolve", "Grow problems from the seeds of RECIPE: rewritten by a model, with tests that its solutions agree on."),
+    ("evolve", "Grow problems from the seeds of RECIPE: rewritten by a model, with tests that solutions agree on, or changed by operators without any."),
     ("curate", "Read the problems of RECIPE and drop those unfit to learn from."),
     ("sample", "Sample the student's and the teacher's answers."),
     ("execute", "Run every answer against its tests."),
@@ -229,6 +229,9 @@ _REQUIRE = click.option(
 @_REQUIRE
 @click.option("--out", type=click.Path(path_type=Path), help="Write what was found, one JSON object per problem; run again, only what is missing is checked.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Write the problems to keep, in our format.")
+@click.option(
+    "--widen", type=click.IntRange(1), help="First add so many tests at most to each: new inputs, like those it is tested on, with its reference's results."
+)
 @click.option("--workers", type=click.IntRange(1), help="Programs that run at once; one per processor when not given.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of a recipe, such as problems.gate.kill_rate=0.9; may be repeated.")
 def check(problems: Path | None, only_sandbox: bool, require: str | None, **options: Any) -> None:
@@ -242,15 +245,18 @@ def check(problems: Path | None, only_sandbox: bool, require: str | None, **opti
         click.echo(line)
 
 
-def _check_problems(path: Path, *, require: str | None, out: Path | None, keep: Path | None, workers: int | None, overrides: tuple[str, ...]) -> None:
+def _check_problems(
+    path: Path, *, require: str | None, out: Path | None, keep: Path | None, widen: int | None, workers: int | None, overrides: tuple[str, ...]
+) -> None:
     from rrtf.errors import DataError, SandboxError
     from rrtf.formats import read_problems
-    from rrtf.problem_files import check_file, lines
+    from rrtf.problem_files import check_file, lines, widen_all
     from rrtf.recipe import assemble
 
     settings, problems = assemble({}, overrides), read_problems(path)
-    chosen = {name: value for name, value in {"workers": workers, "require": require}.items() if value is not None}
-    found = check_file(problems, settings.problems.gate, settings.sandbox, settings.how.sandbox.model_copy(update=chosen), out, keep)
+    runtime = settings.how.sandbox.model_copy(update={name: value for name, value in (("workers", workers), ("require", require)) if value is not None})
+    problems = problems if widen is None else widen_all(problems, widen, settings.sandbox, runtime)
+    found = check_file(problems, settings.problems.gate, settings.sandbox, runtime, out, keep)
     for line in lines(found, settings.problems.gate, out):
         click.echo(line)
     if found.failures:
@@ -258,7 +264,7 @@ def _check_problems(path: Path, *, require: str | None, out: Path | None, keep: 
         raise SandboxError(
             f"{len(found.failures)} problems could not be checked, for reasons of ours; the first, {name}: {reason}",
             why="They are neither to keep nor to drop.",
-            hint="Run the same command again" + (": only they are tried." if out else "."),
+            hint=f"Run the same command again{': only they are tried' if out else ''}.",
         )
     if found.dropped and keep is None:
         raise DataError(

@@ -13,7 +13,7 @@ from typing import Any, cast
 from rrtf import joins
 from rrtf.engine import artifacts, tables
 from rrtf.errors import RecipeError, RrtfError, SandboxError
-from rrtf.evolution.lineage import Evolved
+from rrtf.evolution.lineage import Evolved, Solution
 from rrtf.joins import Curation, ExamProblem, Graded, Ranking
 from rrtf.records import Problem, Response, Verdict
 from rrtf.seeds import Seed
@@ -21,6 +21,8 @@ from rrtf.seeds import Seed
 _ROWS: dict[str, type] = {
     joins.SEEDS: Seed,
     joins.REWRITE: Evolved,
+    joins.WRITE: Evolved,
+    **{joins.solver(number): Solution for number in range(16)},
     joins.TESTS: Evolved,
     joins.GUIDED: Evolved,
     joins.CURATE: Curation,

@@ -16,7 +16,8 @@ from rrtf.records import Preference, Problem, Response, Verdict
 CURATE, STUDENT, TEACHER, EXECUTE, RANK, TRAIN = "curate", "sample.student", "sample.teacher", "execute", "rank", "train"
 SAMPLED = "sample."
 """How the names of all artefacts begin that hold responses."""
-SEEDS, REWRITE, TESTS, GUIDED, EVOLVED = "evolve.seeds", "evolve.rewrite", "evolve.tests", "evolve.guided", "evolve.problems"
+SEEDS, REWRITE, WRITE, SOLVE, TESTS, EVOLVED = "evolve.seeds", "evolve.rewrite", "evolve.write", "evolve.solve", "evolve.tests", "evolve.problems"
+GUIDED = "evolve.guided"
 EXAM, BEFORE, AFTER, REPORT = "evaluate.exam", "evaluate.before", "evaluate.after", "report"
 
 
@@ -72,6 +73,11 @@ class Graded:
 def teacher(number: int) -> str:
     """The artefact of a teacher's responses, counted from 0."""
     return f"{TEACHER}.{number + 1}" if number else TEACHER
+
+
+def solver(number: int) -> str:
+    """The artefact of a witness's solutions to evolved tasks, counted from 0: the model that wrote them is the first."""
+    return f"{SOLVE}.{number + 1}" if number else SOLVE
 
 
 def sampled(run: Path) -> list[str]:

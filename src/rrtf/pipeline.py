@@ -1,8 +1,8 @@
 """The map of the program, on one page: the stages in order, wired by the names of their artefacts.
 
-    evolve.seeds -+-> evolve.rewrite -> evolve.tests -+-> evolve.problems -+
-                  +-> evolve.guided ------------------+                    |
-    a file of problems ----------------------------------------------------+-> curate
+    evolve.seeds -+-> evolve.rewrite -> .write -> .solve -> evolve.tests -+-> evolve.problems -+
+                  +-> evolve.guided --------------------------------------+                    |
+    a file of problems ------------------------------------------------------------------------+-> curate
 
     curate -+-> sample.teacher -+-> execute -> rank -> train -+-> evaluate.after -+-> report
             +-> sample.student -+                             |                   |
@@ -29,7 +29,7 @@ from rrtf.judging import isolation
 from rrtf.recipe import ModelTeacher, Recipe, TeacherConfig, freeze
 from rrtf.records import Problem
 from rrtf.reporting import flips
-from rrtf.stages import curate, evaluate, evolve, execute, rank, report, sample, train
+from rrtf.stages import curate, evaluate, evolve, execute, grow, rank, report, sample, train
 
 VERBS = ("evolve", "curate", "sample", "execute", "rank", "train", "evaluate", "report")
 """The stages as commands; `evolve`, `sample` and `evaluate` each name several artefacts."""
@@ -111,9 +111,10 @@ def _growth(recipe: Recipe, notes: Callable[[], Json], exam: Sequence[Problem]) 
     config = recipe.evolve
     if config is None:
         return ()
-    if isinstance(config, evolve.GuidedEvolveConfig):
-        held_out = [*exam, *curate.benchmarks(recipe.problems.overlap)]
-        return evolve.guided_stages(config, recipe.run.seed, recipe.sandbox, recipe.how.sandbox, held_out)
+    if isinstance(config, grow.GrowConfig):
+        given, held_out = evolve.given(config.seeds), [*exam, *curate.benchmarks(recipe.problems.overlap)]
+        growing = grow.stage(config, given, recipe.run.seed, recipe.sandbox, recipe.how.sandbox, held_out)
+        return evolve.seeds_stage(config.seeds, given), growing, evolve.problems_stage(growing.name)
     known = revision(config.engine, config.model)
     sandbox = recipe.how.sandbox_of("devices")
     return evolve.stages(config, known, recipe.run.seed, recipe.sandbox, sandbox, recipe.how.generation, recipe.how.part_problems, notes)

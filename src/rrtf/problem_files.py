@@ -22,6 +22,7 @@ from rrtf.benchmarks import intervals
 from rrtf.engine import tables
 from rrtf.engine.artifacts import write_text
 from rrtf.engine.progress import progress
+from rrtf.evolution.widening import Widening, with_more_tests
 from rrtf.formats import write_problems
 from rrtf.identity import fingerprint
 from rrtf.overlap.duplicates import repeats
@@ -106,6 +107,12 @@ def check_file(
         fit = {row.name for row in rows if row.keep}
         write_problems(keep, [problem for problem in problems if problem.name in fit])
     return Checked(tuple(rows), reused, {problem.name: failures[keys[problem.name]] for problem in problems if keys[problem.name] in failures})
+
+
+def widen_all(problems: Sequence[Problem], most: int, sandbox: SandboxConfig, runtime: SandboxRuntime) -> list[Problem]:
+    """The problems with up to `most` further tests each. Raises `SandboxError`."""
+    with progress("widen", len(problems), "problems") as tick:
+        return list(with_more_tests(problems, Widening(inputs=3 * most, tests=most), sandbox, runtime, tick))
 
 
 def _gate(

@@ -27,7 +27,8 @@ from rrtf.ranking import RankingConfig
 from rrtf.sandbox import ProcessConfig, SandboxConfig, SandboxRuntime
 from rrtf.stages.curate import EVOLVE_SOURCE, ProblemsConfig
 from rrtf.stages.evaluate import EvaluateConfig
-from rrtf.stages.evolve import EvolveConfig, GuidedEvolveConfig
+from rrtf.stages.evolve import EvolveConfig, WitnessConfig
+from rrtf.stages.grow import GrowConfig
 from rrtf.stages.sample import SampleConfig
 from rrtf.training import TrainConfig, TrainHow
 
@@ -116,7 +117,7 @@ class Recipe(BaseModel):
     model_config = _CONFIG
     run: RunConfig = RunConfig()
     """Where it lies."""
-    evolve: Annotated[EvolveConfig | GuidedEvolveConfig, Field(discriminator="method")] | None = None
+    evolve: EvolveConfig | GrowConfig | None = Field(default=None, discriminator="method")
     """Growing problems from seeds; nothing is grown without it."""
     problems: ProblemsConfig = ProblemsConfig()
     """What to learn from."""
@@ -230,7 +231,7 @@ def _place(loc: tuple[str | int, ...]) -> str:
 
 
 def _bears(member: Any, tag: str | int) -> bool:
-    return any(tag in get_args(field.annotation) for field in cast("type[BaseModel]", member).model_fields.values())
+    return member is not type(None) and any(tag in get_args(field.annotation) for field in cast("type[BaseModel]", member).model_fields.values())
 
 
 def _unknown_key(where: str, place: str) -> RecipeError:
@@ -273,9 +274,13 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
     if isinstance(recipe.teacher, ModelTeacher):
         recipe = recipe.model_copy(update={"teacher": _model_anchored(recipe.teacher, folder)})
     if recipe.evolve is not None:
-        evolve = _model_anchored(recipe.evolve, folder) if isinstance(recipe.evolve, EvolveConfig) else recipe.evolve
+        evolve = recipe.evolve
         source = evolve.seeds.source if evolve.seeds.source == "starter" else _path(evolve.seeds.source, folder)
-        recipe = recipe.model_copy(update={"evolve": evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source})})})
+        if isinstance(evolve, EvolveConfig):
+            witnesses = tuple(_model_anchored(witness, folder) for witness in evolve.witnesses)
+            evolve = _model_anchored(evolve, folder).model_copy(update={"witnesses": witnesses})
+        evolve = evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source})})
+        recipe = recipe.model_copy(update={"evolve": evolve})
     more = tuple(_model_anchored(teacher, folder) if isinstance(teacher, ModelTeacher) else teacher for teacher in recipe.more_teachers)
     recipe = recipe.model_copy(update={"more_teachers": more})
     overlap = recipe.problems.overlap
@@ -285,7 +290,7 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
     return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks})})
 
 
-_Named = TypeVar("_Named", StudentConfig, ModelTeacher, EvolveConfig)
+_Named = TypeVar("_Named", StudentConfig, ModelTeacher, EvolveConfig, WitnessConfig)
 
 
 def _model_anchored(config: _Named, folder: Path) -> _Named:

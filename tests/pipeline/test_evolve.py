@@ -40,7 +40,7 @@ directory = "{run}"
 model = "scripted"
 seeds = {{ source = "seeds.jsonl", format = "alpaca" }}
 depth = {{ rounds = 2, longer = 200 }}
-tests = {{ solutions = 2, agreement = {{ solutions = 1 }} }}
+tests = {{ solutions = 2, inputs = 0, agreement = {{ solutions = 1 }} }}
 
 [evolve.engine]
 engine = "scripted"
@@ -73,7 +73,7 @@ def test_from_seeds_to_problems(grown: Path) -> None:
     assert found.exit_code == 0, found.output
     assert 'evolve.seeds: {"seeds": 2, "set aside": 1' in found.output
     built = pipeline.build(recipe.load(grown / "my.toml"))
-    assert [decision.action for decision in runner.plan(built)][:4] == ["reuse"] * 4
+    assert [decision.action for decision in runner.plan(built)][:6] == ["reuse"] * 6
     aside = [row for row in runner.rows(built, SEEDS) if not row.problem]
     assert "line 3 has no text in 'instruction'" in aside[0].dropped
     rewritten = list(runner.rows(built, REWRITE))
@@ -95,7 +95,7 @@ def test_from_seeds_to_problems(grown: Path) -> None:
     assert row.problem == problem
     assert row.dropped == "", "it passes the gate of every other problem"
     again = CliRunner().invoke(cli, ["plan", str(grown / "my.toml")])
-    assert again.output.splitlines()[4].split()[:2] == ["curate", "reuse"]
+    assert again.output.splitlines()[6].split()[:2] == ["curate", "reuse"]
 
 
 def test_more_rounds_leave_nothing_stale(grown: Path) -> None:
@@ -105,6 +105,29 @@ def test_more_rounds_leave_nothing_stale(grown: Path) -> None:
     fresh = grown / "fresh"
     CliRunner().invoke(cli, ["evolve", str(grown / "my.toml"), "--set", f"run.directory={fresh}"])
     assert (fresh / EVOLVED / "problems.jsonl").read_bytes() == (grown / "run" / EVOLVED / "problems.jsonl").read_bytes()
+
+
+def test_another_model_bears_witness(grown: Path) -> None:
+    """It is paid for alone: what the first one wrote and solved stays."""
+    assert CliRunner().invoke(cli, ["evolve", str(grown / "my.toml")]).exit_code == 0
+    text = (grown / "my.toml").read_text()
+    witness = f"[[evolve.witnesses]]\nmodel = 'another'\nsolutions = 3\nengine = {{ engine = 'scripted', default = {json.dumps(ANSWER)} }}\n\n[problems]"
+    (grown / "my.toml").write_text(
+        text.replace("[problems]", witness).replace("inputs = 0, agreement = { solutions = 1 }", "agreement = { solutions = 1, authors = 2 }")
+    )
+    found = CliRunner().invoke(cli, ["evolve", str(grown / "my.toml")])
+    assert found.exit_code == 0, found.output
+    said = dict(line.split(" ", 2)[:2] for line in found.output.splitlines() if line.startswith("evolve.") and "(" in line)
+    assert [name for name, action in said.items() if action != "reuse"] == ["evolve.solve.2:", "evolve.tests:", "evolve.problems:"]
+    built = pipeline.build(recipe.load(grown / "my.toml"))
+    kept = [row for row in runner.rows(built, TESTS) if not row.dropped]
+    assert kept
+    assert all(len(row.evidence.models) == 5 and len(set(row.evidence.models)) == 2 and row.evidence.widened for row in kept)
+    assert len(list(runner.rows(built, "evolve.solve.2"))) == 3 * len(kept)
+    shown = CliRunner().invoke(cli, ["show", str(grown / "run"), "evolve.solve.2"])
+    assert shown.exit_code == 0, shown.output
+    with pytest.raises(RecipeError, match=r"evolve\.tests\.agreement\.authors is 3, and the models that solve tasks are 2"):
+        pipeline.build(recipe.load(grown / "my.toml", ["evolve.tests.agreement.authors=3"]))
 
 
 def test_bad_seeds_and_recipes_are_sentences(grown: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrtf.evolution import agreement, authoring, elimination, testing
+from rrtf import values
+from rrtf.answering import answers
+from rrtf.errors import SandboxFailure
+from rrtf.evolution import agreement, authoring, elimination, testing, widening
 from rrtf.evolution.agreement import AgreementConfig, agree
 from rrtf.evolution.depth import DepthConfig, evolve
 from rrtf.evolution.lineage import Evolved, Lineage
@@ -17,8 +21,8 @@ from rrtf.evolution.rewriting import LEAKS, request, rewritten
 from rrtf.evolution.testing import TestingConfig
 from rrtf.generation.scripted import ScriptedGenerator
 from rrtf.judging import Tally, open_judge
-from rrtf.records import CallTest, Problem
-from rrtf.sandbox import ProcessConfig, SandboxRuntime
+from rrtf.records import Author, CallTest, Problem
+from rrtf.sandbox import ProcessConfig, SandboxRuntime, open_sandbox
 from rrtf.sandbox.harness import JudgingFailure
 
 TASK = "Write a function that takes a list of whole numbers and returns the largest of them."
@@ -244,10 +248,33 @@ def judge():
         yield opened
 
 
+@pytest.fixture(scope="module")
+def box():
+    with open_sandbox(ProcessConfig(), SandboxRuntime(workers=1)) as opened:
+        yield opened
+
+
+def _tested(rows, config, models, judge, box=None):
+    """What the stages do one after the other: the first of the models writes, all solve."""
+    ticks, first = [], models[0]
+    tasks = list(testing.written(rows, config, first, 0, ticks.append))
+    assert sum(ticks) == len(rows)
+    problems = {row.problem.id: row.problem for row in tasks if not row.dropped}
+    solutions = {}
+    for model in models:
+        wanted = {key: tuple(range(config.solutions)) for key in problems}
+        for answer in answers(problems, wanted, Author("teacher", model.model, model.revision), config.decoding, 0, model):
+            solutions.setdefault(answer.problem_id, []).append(answer)
+    found = list(testing.decided(tasks, config, testing.Witnesses(solutions, judge, box, 1), 0, ticks.append))
+    assert sum(ticks) == 2 * len(rows)
+    return found
+
+
+PLAIN = TestingConfig(inputs=0)
+
+
 def test_what_solutions_agree_on_is_kept(judge):
-    ticks = []
-    (found,) = testing.tested([_evolved()], TestingConfig(), _teacher(["right", "right too", "wrong", "right", "broken", "right too"]), judge, 0, ticks.append)
-    assert isinstance(found, Evolved)
+    (found,) = _tested([_evolved()], PLAIN, [_teacher(["right", "right too", "wrong", "right", "broken", "right too"])], judge)
     assert found.dropped == ""
     expected = {test.args: test.expected for test in found.problem.tests if isinstance(test, CallTest)}
     assert expected["[[1,2,3]]"] == "2"
@@ -256,7 +283,90 @@ def test_what_solutions_agree_on_is_kept(judge):
     assert found.evidence is not None
     assert found.evidence.agreeing == 2
     assert len(found.evidence.shares) == found.evidence.tests == 4
-    assert sum(ticks) == 1
+    assert found.evidence.models == (found.evidence.models[0],) * 6
+
+
+def test_inputs_are_widened_where_all_that_agree_agree(judge, box):
+    teacher = _teacher(["right", "right too", "wrong", "right", "broken", "right too"])
+    (plain,) = _tested([_evolved()], PLAIN, [teacher], judge)
+    (found,) = _tested([_evolved()], TestingConfig(inputs=24, more=5), [teacher], judge, box)
+    assert found.problem.tests[: len(plain.problem.tests)] == plain.problem.tests
+    added = found.problem.tests[len(plain.problem.tests) :]
+    assert 0 < len(added) == found.evidence.widened <= 5
+    namespace = {}
+    exec(SOLUTIONS["right"], namespace)
+    assert all(namespace["second_largest"](*values.loads(test.args)) == values.loads(test.expected) for test in added)
+    assert len({test.args for test in found.problem.tests}) == len(found.problem.tests)
+
+
+def test_programs_that_differ_on_new_inputs_give_no_tests(box):
+    problem = task(HARDER, "p")
+    tests = tuple(CallTest(args=f"[[{a},{b}]]", expected=str(min(a, b))) for a, b in ((1, 2), (3, 4), (9, 5)))
+    one, other = "def f(x):\n    return x[0] if x[0] < x[1] else x[1]\n", "def f(x):\n    return x[0] if x[1] - x[0] in (1, 2) else 5\n"
+    problem = dataclasses.replace(problem, prompt="def f(x):\n", entry_point="f", tests=tests, reference=one)
+    alone, both = (next(widening.widened([(problem, programs)], widening.Widening(40, 40), box, 1)) for programs in ([one], [one, other]))
+    assert len(alone) > len(both)
+    assert {(test.args, test.expected) for test in both} <= {(test.args, test.expected) for test in alone}
+    namespace = {}
+    exec(other, namespace)
+    assert all(namespace["f"](*values.loads(test.args)) == values.loads(test.expected) for test in both)
+
+
+def test_what_raises_changes_or_cannot_be_read_gives_no_tests(box):
+    asked = dataclasses.replace(task(HARDER, "p"), prompt="def f(x):\n", entry_point="f", tests=tuple(CallTest(f"[[{n},{n + 1}]]", "1") for n in range(4)))
+    for source in ("def f(x):\n    raise ValueError\n", "def f(x):\n    x.append(1)\n    return 1\n", "import os\ndef f(x):\n    os._exit(0)\n", "f = 1\n"):
+        assert list(widening.widened([(dataclasses.replace(asked, reference=source), [source])], widening.Widening(), box, 1)) == [()]
+    others = [dataclasses.replace(asked, tests=(*asked.tests, CallTest("[1, 2]", "1"))), dataclasses.replace(asked, tests=(CallTest("[]", "1"),))]
+    source = "def f(*x):\n    return 1\n"
+    assert list(widening.widened([(dataclasses.replace(one, reference=source), [source]) for one in others], widening.Widening(), box, 1)) == [(), ()]
+
+
+def test_a_sandbox_that_is_down_is_our_failure_when_widening(box):
+    class Down:
+        def run(self, program):
+            raise SandboxFailure("down")
+
+    source = "def f(x):\n    return x[0]\n"
+    asked = dataclasses.replace(
+        task(HARDER, "p"), prompt="def f(x):\n", entry_point="f", reference=source, tests=tuple(CallTest(f"[[{n},7]]", f"{n}") for n in range(4))
+    )
+    (found,) = widening.widened([(asked, [source])], widening.Widening(), Down(), 1)
+    assert "down" in found
+
+
+def test_problems_get_more_tests_from_their_references_alone():
+    source = "def f(x):\n    return sum(x)\n"
+    tests = tuple(CallTest(args=values.dumps([given]), expected=values.dumps(sum(given))) for given in ([1, 2], [3, 3, 4], [5], [9, 1]))
+    good = dataclasses.replace(task(HARDER, "good"), entry_point="f", reference=source, tests=tests)
+    bare = dataclasses.replace(good, name="bare", reference=None)
+    wide, same = widening.with_more_tests([good, bare], widening.Widening(12, 4), ProcessConfig(), SandboxRuntime(workers=1))
+    assert same == bare
+    assert wide.tests[:4] == tests
+    assert len(wide.tests) == 8
+    assert all(values.loads(test.expected) == sum(values.loads(test.args)[0]) for test in wide.tests)
+
+
+def test_models_bear_witness_together(judge):
+    two = TestingConfig(inputs=0, solutions=2, agreement=AgreementConfig(authors=2))
+    same, other = _teacher(["right", "right too"]), _other(_teacher(["right too", "wrong"]))
+    (found,) = _tested([_evolved()], two, [same, other], judge)
+    assert found.dropped == ""
+    assert len(set(found.evidence.models)) == 2
+    (found,) = _tested([_evolved()], two, [same, _other(_teacher(["broken"]))], judge)
+    assert found.dropped == "not agreed: the solutions that pass the tests that are left are of 1 model, not of 2"
+    (found,) = _tested([_evolved()], two.model_copy(update={"agreement": AgreementConfig()}), [same, _other(_teacher(["broken"]))], judge)
+    assert found.dropped == ""
+
+
+def test_a_program_of_two_models_has_two_authors_and_one_vote():
+    table, config = [[True] * 3] * 3, AgreementConfig(authors=2)
+    assert agree(table, config, ["a", "b", "a"], ["one", "one", "two"]).dropped == ""
+    assert agree(table, config, ["a", "b", "c"], ["one", "one", "one"]).dropped.startswith("not agreed")
+    assert agree(table, config, ["a", "a", "a"], ["one", "two", "two"]).dropped.startswith("not solvable: 1 of 3")
+
+
+def _other(teacher):
+    return ScriptedGenerator(teacher._script, model="another")
 
 
 @pytest.mark.parametrize(
@@ -268,8 +378,7 @@ def test_what_solutions_agree_on_is_kept(judge):
     ],
 )
 def test_what_they_do_not_agree_on_is_dropped(judge, solutions, written, why):
-    (found,) = testing.tested([_evolved()], TestingConfig(), _teacher(solutions, written), judge, 0, lambda count: None)
-    assert isinstance(found, Evolved)
+    (found,) = _tested([_evolved()], PLAIN, [_teacher(solutions, written)], judge)
     assert found.dropped.startswith(why)
 
 
@@ -278,8 +387,8 @@ def test_what_was_dropped_before_and_what_repeats_costs_nothing(judge):
     asked = []
     teacher = _teacher(["right", "right too"])
     spying = ScriptedGenerator(lambda prompt, index: asked.append(prompt.key) or teacher._script(prompt, index), model="scripted")
-    found = list(testing.tested(rows, TestingConfig(), spying, judge, 0, lambda count: None))
-    assert sorted(row.dropped.split(":")[0] for row in found if isinstance(row, Evolved)) == ["", "refusal", "repeated"]
+    found = _tested(rows, PLAIN, [spying], judge)
+    assert sorted(row.dropped.split(":")[0] for row in found) == ["", "refusal", "repeated"]
     assert len(asked) == 1 + TestingConfig().solutions
 
 
@@ -288,6 +397,6 @@ def test_a_failure_of_ours_is_no_reason_to_drop():
         for problem, answer in items:
             yield JudgingFailure(problem.id, answer.id, "the machine went away", 3)
 
-    (found,) = testing.tested([_evolved()], TestingConfig(), _teacher(["right"]), failing, 0, lambda count: None)
+    (found,) = _tested([_evolved()], PLAIN, [_teacher(["right"])], failing)
     assert isinstance(found, tuple)
     assert found[1] == "the machine went away"

@@ -27,6 +27,8 @@ class AgreementConfig(BaseModel):
     """Tests that must be left, or the task is dropped."""
     solutions: int = Field(default=2, ge=1)
     """Different solutions that must pass all tests that are left: one alone may have been made for them."""
+    authors: int = Field(default=1, ge=1)
+    """Different models that must have written them. With `evolve.witnesses`, two: what only one model believes may be its own mistake, made again and again."""
     rounds: int = Field(default=10, ge=0)
     """Times that scores of tests and solutions refine each other; 0 leaves every solution its one vote."""
 
@@ -47,8 +49,8 @@ class Agreement:
     """Why the task is not used; empty when it is."""
 
 
-def agree(table: Table, config: AgreementConfig, different: Sequence[object] | None = None) -> Agreement:
-    """Read the table. `different`: one label for each solution; those with equal ones (the same program again) count as one."""
+def agree(table: Table, config: AgreementConfig, different: Sequence[object] | None = None, authors: Sequence[object] | None = None) -> Agreement:
+    """Read the table. `different`: one label for each solution; those with equal ones (the same program again) count as one. `authors`: who wrote each."""
     solutions, count = len(table), max((len(row) for row in table), default=0)
     labels: list[object] = list(different) if different is not None else list(range(solutions))
     first = [labels.index(label) == place for place, label in enumerate(labels)]
@@ -64,7 +66,12 @@ def agree(table: Table, config: AgreementConfig, different: Sequence[object] | N
     kept = tuple(number for number, share in enumerate(shares) if share >= config.share)
     fitting = [place for place, row in enumerate(table) if first[place] and kept and all(row[number] for number in kept)]
     fitting.sort(key=lambda place: (-weights[place], place))
-    return Agreement(kept, tuple(fitting), tuple(shares), tuple(weights), _why(config, solutions, count, len(kept), len(fitting)))
+    dropped = _why(config, solutions, count, len(kept), len(fitting))
+    # A program that two models wrote has two authors, though it counts once.
+    models = {authors[place] for place, row in enumerate(table) if all(row[number] for number in kept)} if authors is not None else set[object]()
+    if not dropped and authors is not None and len(models) < config.authors:
+        dropped = f"not agreed: the solutions that pass the tests that are left are of {len(models)} model{'s' * (len(models) != 1)}, not of {config.authors}"
+    return Agreement(kept, tuple(fitting), tuple(shares), tuple(weights), dropped)
 
 
 def _shares(table: Table, weights: Sequence[float], count: int) -> list[float]:

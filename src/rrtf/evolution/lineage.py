@@ -1,10 +1,10 @@
-"""An evolved problem, where it comes from, and why its tests are believed. Not here: how it was made."""
+"""An evolved problem, where it comes from, what witnesses answered, and why its tests are believed. Not here: how it was made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rrtf.records import Problem
+from rrtf.records import Problem, Response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,10 @@ class Evidence:
     """Weight of each, from 0 to 1."""
     agreeing: int = 0
     """Different solutions that pass every test that was kept."""
+    models: tuple[str, ...] = ()
+    """Who wrote each solution."""
+    widened: int = 0
+    """Tests that were added because all these solutions agree on their results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +55,12 @@ class Evolved:
     """Why it is not used: rule and what was found; empty when it is."""
     evidence: Evidence | None = None
     """None where the tests were not written by a model, or never run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """What a witness answered to a problem that a model wrote."""
+
+    seed: str
+    """Of the problem's lineage."""
+    response: Response

@@ -1,37 +1,36 @@
-"""Tests for tasks that a model rewrote: the model writes them and solves each task several times, and what its solutions agree on is kept (paper, section 3.3,
-leaves open how evolved problems got their tests).
+"""Tests for tasks that a model rewrote: it writes them, several models solve each task several times, and what the solutions agree on is kept (paper, section
+3.3, leaves open how evolved problems got their tests).
 
-Not here: the words of the requests (`authoring`), and how agreement is read (`agreement`).
+Not here: the words of the requests (`authoring`), how agreement is read (`agreement`), and how further tests are made (`widening`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rrtf.answering import Decoding, answers
+from rrtf.answering import Decoding
 from rrtf.evolution import authoring
 from rrtf.evolution.agreement import Agreement, AgreementConfig, agree
 from rrtf.evolution.lineage import Evidence, Evolved
+from rrtf.evolution.widening import Widening, widened
 from rrtf.identity import derive_seed
 from rrtf.judging import Judge
 from rrtf.prompting import FormatName
-from rrtf.protocols import Generator, Prompt, Sampling
-from rrtf.records import Author, Problem, Response, Verdict
+from rrtf.protocols import Generator, Prompt, Sampling, Sandbox
+from rrtf.records import Response, Verdict
 
 
-class TestingConfig(BaseModel):
-    """How rewritten tasks get their tests."""
+class SolvingConfig(BaseModel):
+    """How a model solves tasks to bear witness."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-    __test__ = False
 
-    tests: int = Field(default=8, ge=1)
-    """Tests to ask for; wrong ones are thrown away, so more than are needed."""
-    solutions: int = Field(default=6, ge=2)
-    """Solutions to sample for each task. They are the witnesses, so with fewer than four agreement says little."""
+    solutions: int = Field(default=6, ge=1)
+    """Solutions to sample for each task. They are the witnesses, so with fewer than four in all agreement says little. More can be had later at the price of
+    the difference."""
     temperature: float = Field(default=0.8, ge=0)
     """Of the solutions: witnesses should differ. Tests are written greedily."""
     top_p: float = Field(default=0.95, gt=0, le=1)
@@ -40,79 +39,121 @@ class TestingConfig(BaseModel):
     """Longest answer in tokens, tests and solutions alike."""
     prompting: FormatName = "chat"
     """Prompt format of the solutions; see `rrtf.prompting`."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """The same without the number of solutions."""
+        return Decoding(self.prompting, self.temperature, self.top_p, self.max_new_tokens)
+
+
+class TestingConfig(SolvingConfig):
+    """How rewritten tasks get their tests."""
+
+    __test__ = False
+
+    tests: int = Field(default=8, ge=1)
+    """Tests to ask for; wrong ones are thrown away, so more than are needed."""
     agreement: AgreementConfig = AgreementConfig()
     """When to believe them."""
+    inputs: int = Field(default=24, ge=0)
+    """Further inputs to try for each task, made of those in its tests (`rrtf.evolution.widening`); 0 for none. Where all solutions that agree so far give the
+    same result, it becomes a test."""
+    more: int = Field(default=8, ge=0)
+    """Tests at most that a task gets that way."""
 
 
-def tested(
-    tasks: Sequence[Evolved], config: TestingConfig, model: Generator, judge: Judge, seed: int, tick: Callable[[int], None]
-) -> Iterator[Evolved | tuple[Evolved, str]]:
-    """Every task with its tests and a reference, or dropped with its reason; with a text beside it where it could not be judged, for reasons of ours."""
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """What was answered, and where it is tried."""
+
+    solutions: Mapping[str, Sequence[Response]]
+    """By the id of the problem."""
+    judge: Judge
+    sandbox: Sandbox
+    """For what is tried without tests."""
+    threads: int
+
+
+def written(tasks: Sequence[Evolved], config: TestingConfig, model: Generator, seed: int, tick: Callable[[int], None]) -> Iterator[Evolved]:
+    """Every task with a signature and the tests that the model claims, or dropped with its reason. Each task is asked for once."""
     rows = {row.problem.id: row for row in tasks if not row.dropped}
     for row in tasks:
         if row.dropped or rows[row.problem.id] is not row:
             tick(1)
             yield row if row.dropped else replace(row, dropped="repeated: another rewriting gave the same task")
-    authored: dict[str, tuple[Evolved, Problem]] = {}
-    for row, found in _authored(rows, config, model, seed):
-        if isinstance(found, authoring.Unusable):
-            tick(1)
-            yield replace(row, dropped=found.reason)
-        elif found.id in authored:
-            tick(1)
-            yield replace(row, dropped="repeated: another rewriting gave the same problem")
-        else:
-            authored[found.id] = (row, found)
-    responses, verdicts, failures = _witnesses({key: problem for key, (_, problem) in authored.items()}, config, model, judge, seed)
-    for key, (row, problem) in authored.items():
-        tick(1)
-        if key in failures:
-            yield row, failures[key]
-        else:
-            yield _decided(row, problem, responses.get(key, []), verdicts, config)
-
-
-def _authored(rows: dict[str, Evolved], config: TestingConfig, model: Generator, seed: int) -> Iterator[tuple[Evolved, Problem | authoring.Unusable]]:
     prompts = [
         Prompt(key, authoring.request(row.problem.instruction, config.tests), (derive_seed(seed, key, "tests"),), chat=True) for key, row in rows.items()
     ]
     found = {answer.key: answer for answer in model.generate(prompts, Sampling(max_new_tokens=config.max_new_tokens))}
+    known: set[str] = set()
     for key, row in rows.items():  # in their order, whatever order the answers came in
-        cut = found[key].stop == "length"
+        tick(1)
         made = authoring.problem_of(row.problem, found[key].text)
-        yield row, authoring.Unusable(f"{made.reason} (the answer was cut off)") if cut and isinstance(made, authoring.Unusable) else made
+        if isinstance(made, authoring.Unusable):
+            cut = " (the answer was cut off)" if found[key].stop == "length" else ""
+            yield replace(row, dropped=f"{made.reason}{cut}")
+        elif made.id in known:
+            yield replace(row, dropped="repeated: another rewriting gave the same problem")
+        else:
+            known.add(made.id)
+            yield replace(row, problem=made)
 
 
-def _witnesses(
-    problems: dict[str, Problem], config: TestingConfig, model: Generator, judge: Judge, seed: int
-) -> tuple[dict[str, list[Response]], dict[str, Verdict], dict[str, str]]:
-    """Solutions by problem, verdicts by response, and what could not be judged by problem."""
-    decoding = Decoding(config.prompting, config.temperature, config.top_p, config.max_new_tokens)
-    author = Author("teacher", model.model, model.revision)
-    wanted = {key: tuple(range(config.solutions)) for key in problems}
-    responses: dict[str, list[Response]] = {}
-    for answer in answers(problems, wanted, author, decoding, seed, model):
-        responses.setdefault(answer.problem_id, []).append(answer)
+def decided(
+    tasks: Sequence[Evolved], config: TestingConfig, witnesses: Witnesses, seed: int, tick: Callable[[int], None]
+) -> Iterator[Evolved | tuple[Evolved, str]]:
+    """Every task with the tests to believe and a reference, or dropped with its reason; with a text beside it where we could not judge it."""
     verdicts: dict[str, Verdict] = {}
     failures: dict[str, str] = {}
-    for found in judge((problems[key], answer) for key, listed in responses.items() for answer in listed):
+    asked = [(row.problem, answer) for row in tasks if not row.dropped for answer in witnesses.solutions.get(row.problem.id, ())]
+    for found in witnesses.judge(asked):
         if isinstance(found, Verdict):
             verdicts[found.response_id] = found
         else:
             failures[found.problem_id] = found.reason
-    return {key: sorted(listed, key=lambda answer: answer.index) for key, listed in responses.items()}, verdicts, failures
+    fit: list[tuple[Evolved, list[str]]] = []
+    for row in tasks:
+        if row.dropped or row.problem.id in failures:
+            tick(1)
+            yield row if row.dropped else (row, failures[row.problem.id])
+            continue
+        made, programs = _decided(row, witnesses.solutions.get(row.problem.id, ()), verdicts, config)
+        if made.dropped or not config.inputs or not config.more:
+            tick(1)
+            yield made
+        else:
+            fit.append((made, programs))
+    effort = Widening(config.inputs, config.more)
+    for (row, _), tests in zip(
+        fit, widened([(row.problem, programs) for row, programs in fit], effort, witnesses.sandbox, witnesses.threads, seed), strict=True
+    ):
+        tick(1)
+        if isinstance(tests, str):
+            yield row, tests
+        elif row.evidence is not None:
+            problem = replace(row.problem, tests=(*row.problem.tests, *tests))
+            yield replace(row, problem=problem, evidence=replace(row.evidence, widened=len(tests)))
 
 
-def _decided(row: Evolved, problem: Problem, responses: Sequence[Response], verdicts: dict[str, Verdict], config: TestingConfig) -> Evolved:
+def _decided(row: Evolved, responses: Sequence[Response], verdicts: Mapping[str, Verdict], config: TestingConfig) -> tuple[Evolved, list[str]]:
+    """The task as its witnesses leave it, and the programs that agree."""
     table = [[status == "passed" for status in verdicts[answer.id].tests] for answer in responses]
-    found = agree(table, config.agreement, [answer.code or answer.id for answer in responses])
-    evidence = _evidence(found, len(problem.tests), len(responses))
+    models = [f"{answer.author.model} {answer.author.revision}".strip() for answer in responses]
+    found = agree(table, config.agreement, [answer.code or answer.id for answer in responses], models)
+    evidence = _evidence(found, len(row.problem.tests), models)
     if found.dropped:
-        return replace(row, problem=problem, dropped=found.dropped, evidence=evidence)
-    kept = tuple(problem.tests[number] for number in found.tests)
-    reference = responses[found.solutions[0]].code
-    return replace(row, problem=replace(problem, tests=kept, reference=reference), evidence=evidence)
+        return replace(row, dropped=found.dropped, evidence=evidence), []
+    kept = tuple(row.problem.tests[number] for number in found.tests)
+    programs = [code for place in found.solutions if (code := responses[place].code) is not None]
+    return replace(row, problem=replace(row.problem, tests=kept, reference=programs[0]), evidence=evidence), programs
 
 
-def _evidence(found: Agreement, tests: int, solutions: int) -> Evidence:
-    return Evidence(tests=tests, shares=found.test_shares, solutions=solutions, scores=found.solution_scores, agreeing=len(found.solutions))
+def _evidence(found: Agreement, tests: int, models: Sequence[str]) -> Evidence:
+    return Evidence(
+        tests=tests,
+        shares=found.test_shares,
+        solutions=len(models),
+        scores=found.solution_scores,
+        agreeing=len(found.solutions),
+        models=tuple(models),
+    )

@@ -10,22 +10,20 @@ import inspect
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
 from rrtf import values
-from rrtf.errors import SandboxFailure
 from rrtf.evolution.guided import trial
 from rrtf.overlap import probe
-from rrtf.protocols import Execution, Program, Sandbox
+from rrtf.protocols import Program, Sandbox
 from rrtf.records import CallTest, Limits
+from rrtf.sandbox.harness import attempt
 
 PATIENCE = 0.05
 """Processor seconds of one call."""
 _BATCH = 24
-_TRIES = 3
 _LIMITS = Limits(cpu_seconds=60.0, wall_seconds=600.0, memory_mb=1024)
 _ALONE = Limits(cpu_seconds=5.0, wall_seconds=60.0, memory_mb=512)
 
@@ -51,7 +49,7 @@ class Outcome:
 
 
 def run_all(trials: Sequence[Trial], sandbox: Sandbox, threads: int) -> list[list[Outcome]]:
-    """The outcomes of every trial, in order; none at all for programs that do not load or end the process."""
+    """The outcomes of every trial, in order; none at all for programs that do not load or end the process. Raises `SandboxFailure`."""
     groups = [trials[start : start + _BATCH] for start in range(0, len(trials), _BATCH)]
     with ThreadPoolExecutor(threads, thread_name_prefix="trial") as pool:
         return [outcomes for group in pool.map(partial(_group, sandbox=sandbox), groups) for outcomes in group]
@@ -59,7 +57,7 @@ def run_all(trials: Sequence[Trial], sandbox: Sandbox, threads: int) -> list[lis
 
 def _group(group: Sequence[Trial], sandbox: Sandbox) -> list[list[Outcome]]:
     tests = tuple(CallTest(args=json.dumps([place]), expected="null") for place in range(len(group)))
-    execution = _run(sandbox, Program(_source(group), "run", tests, _LIMITS if len(group) > 1 else _ALONE))
+    execution = attempt(Program(_source(group), "run", tests, _LIMITS if len(group) > 1 else _ALONE), sandbox)
     whole = len(execution.replies) == len(group) and all(reply.status == "passed" for reply in execution.replies)
     if whole:
         return [_read(reply.value) for reply in execution.replies]
@@ -67,14 +65,6 @@ def _group(group: Sequence[Trial], sandbox: Sandbox) -> list[list[Outcome]]:
         return [[]]
     middle = len(group) // 2
     return [*_group(group[:middle], sandbox), *_group(group[middle:], sandbox)]
-
-
-def _run(sandbox: Sandbox, program: Program) -> Execution:
-    """One program. A sandbox that fails is asked again, since all later candidates hang on what it says; for good, it ends the evolution."""
-    for _ in range(_TRIES - 1):
-        with suppress(SandboxFailure):
-            return sandbox.run(program)
-    return sandbox.run(program)
 
 
 def _read(reply: str) -> list[Outcome]:
