@@ -22,6 +22,7 @@ from rrtf.engine.cluster import RayHow
 from rrtf.engine.executors import ExecutorName
 from rrtf.errors import RecipeError
 from rrtf.generation import GenerationHow, GeneratorConfig, OpenAIConfig, TransformersConfig
+from rrtf.hub_data import PREFIX
 from rrtf.prompting import FormatName
 from rrtf.ranking import RankingConfig
 from rrtf.sandbox import ProcessConfig, SandboxConfig, SandboxRuntime
@@ -275,7 +276,7 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
         recipe = recipe.model_copy(update={"teacher": _model_anchored(recipe.teacher, folder)})
     if recipe.evolve is not None:
         evolve = recipe.evolve
-        source = evolve.seeds.source if evolve.seeds.source == "starter" else _path(evolve.seeds.source, folder)
+        source = evolve.seeds.source if evolve.seeds.source == "starter" or evolve.seeds.source.startswith(PREFIX) else _path(evolve.seeds.source, folder)
         if isinstance(evolve, EvolveConfig):
             witnesses = tuple(_model_anchored(witness, folder) for witness in evolve.witnesses)
             evolve = _model_anchored(evolve, folder).model_copy(update={"witnesses": witnesses})

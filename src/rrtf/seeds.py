@@ -19,6 +19,7 @@ from rrtf import convert, formats
 from rrtf.benchmarks import open_benchmark
 from rrtf.errors import DataError, RecipeError
 from rrtf.extraction.syntax import parse
+from rrtf.hub_data import PREFIX, parquet_files
 from rrtf.identity import content_id
 from rrtf.records import Problem
 
@@ -32,7 +33,12 @@ class SeedsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     source: str = "starter"
-    """`starter` for the training problems that come with rrtf, or a file: JSONL, a JSON list, either of them gzipped, or Parquet."""
+    """`starter` for the training problems that come with rrtf; a file: JSONL, a JSON list, either of them gzipped, or Parquet; or `hub:OWNER/NAME`, a data set
+    of the Hugging Face hub."""
+    subset: str = "default"
+    """Of a data set of the hub: its subset, which the hub also calls its config."""
+    split: str = "train"
+    """Of a data set of the hub: its split."""
     format: SeedFormat = "problems"
     """`problems` is ours (docs/formats.md), `alpaca` CodeAlpaca's, `columns` any whose columns are named; the others are as for `rrtf convert`."""
     columns: dict[SeedField, str] = {}
@@ -78,15 +84,31 @@ def _found(config: SeedsConfig) -> Iterator[tuple[str, Problem | DataError]]:
     if config.source == "starter":
         yield from ((problem.name, problem) for problem in open_benchmark("starter", split="train").problems())
         return
-    source = Path(config.source)
+    hub = config.source.startswith(PREFIX)
+    files = parquet_files(config.source.removeprefix(PREFIX), config.subset, config.split) if hub else [Path(config.source)]
     if config.format == "problems":
-        yield from ((f"{source}, {problem.name}", problem) for problem in formats.read_problems(source))
-        return
-    for number, (where, row) in enumerate(convert.rows(source), 1):
+        yield from ((f"{_place(config, path)}, {problem.name}", problem) for path in files for problem in formats.read_problems(path))
+    else:
+        yield from _converted(config, config.format, (row for path in files for row in _rows(config, path)))
+
+
+def _place(config: SeedsConfig, path: Path) -> str:
+    """A file as errors name it: where the hub's cache lies says nothing."""
+    return f"{config.source} {'/'.join(path.parts[-3:])}" if config.source.startswith(PREFIX) else str(path)
+
+
+def _rows(config: SeedsConfig, path: Path) -> Iterator[tuple[str, object]]:
+    return ((f"{_place(config, path)}{where.removeprefix(str(path))}", row) for where, row in convert.rows(path))
+
+
+def _converted(
+    config: SeedsConfig, form: Literal["alpaca", "columns", "humaneval", "mbpp", "apps", "leetcode", "kodcode"], rows: Iterator[tuple[str, object]]
+) -> Iterator[tuple[str, Problem | DataError]]:
+    for number, (where, row) in enumerate(rows, 1):
         try:
             if isinstance(row, DataError):
                 raise row
-            match config.format:
+            match form:
                 case "alpaca":
                     yield where, _worded(row, _ALPACA, where, number)
                 case "columns":

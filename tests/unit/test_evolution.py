@@ -334,6 +334,23 @@ def test_a_sandbox_that_is_down_is_our_failure_when_widening(box):
     assert "down" in found
 
 
+PLAIN_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text("ab ", max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=2) | st.tuples(inner),
+    max_leaves=6,
+)
+
+
+@given(st.integers(1, 3).flatmap(lambda count: st.lists(st.lists(PLAIN_VALUES, min_size=count, max_size=count), min_size=1, max_size=5)), st.integers(0, 9))
+def test_new_inputs_are_new_and_of_as_many_arguments(rows, seed):
+    problem = dataclasses.replace(task(HARDER, "p"), entry_point="f", tests=tuple(CallTest(values.dumps(row), "1") for row in rows))
+    found = widening._inputs(problem, 8, seed)
+    assert len(set(found)) == len(found) <= 8
+    assert not set(found) & {test.args for test in problem.tests}
+    assert all(len(values.loads(text)) == len(rows[0]) for text in found)
+    assert found == widening._inputs(problem, 8, seed)
+
+
 def test_problems_get_more_tests_from_their_references_alone():
     source = "def f(x):\n    return sum(x)\n"
     tests = tuple(CallTest(args=values.dumps([given]), expected=values.dumps(sum(given))) for given in ([1, 2], [3, 3, 4], [5], [9, 1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from rrtf.benchmarks.results import Comparison, Score
 from rrtf.errors import RrtfError
 from rrtf.records import Outcome
-from rrtf.reporting import TRAINING, Example, Flow, Histogram, Question, ReportData, StageRun, charts, results_json, words, write_report
+from rrtf.reporting import TRAINING, Example, Flow, Histogram, Question, ReportData, StageRun, Standing, charts, results_json, words, write_report
 from rrtf.reporting.examples import LONGEST, choose, cut, embedded, escaped
 
 HOSTILE = "</script><script>alert(1)</script><!-- \u2028 & ]]> \ud800"
@@ -278,3 +279,15 @@ def test_numbers_as_json() -> None:
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(RrtfError):
         write_report(ReportData(title="t"), tmp_path / "absent")
+
+
+def test_teachers_against_tests_are_said() -> None:
+    biased = Standing(teacher="T", answered=10, passed=7, student_alone=2, others_alone=1, such=("one", "two"))
+    said = words.training_words(ReportData(title="t", standings=(biased, replace(biased, passed=10)), unsolved=1))
+    assert said == [
+        (
+            "Teacher against tests: an answer of T passes on 7 of 10 problems. Of the others the student solves 2 (such as one, two), and another teacher 1: "
+            "there it is wrong, or the tests are."
+        ),
+        "1 training problem is solved by nobody: its tests may ask for what is not said.",
+    ]

@@ -107,6 +107,21 @@ def test_counts_training_answers_and_leaves_out_those_without_verdict(task: Fold
     assert sum(item.place == TRAINING for item in data.examples) == 2
 
 
+def test_teachers_stand_before_the_tests_too(task: FoldTask) -> None:
+    (standing,) = report.gather("t", task).standings
+    assert (standing.teacher, standing.answered, standing.passed) == ("reference solutions", 1, 1)
+    assert report.gather("t", task).unsolved == 0
+    solved = {
+        TEACHER: {"a": True, "b": False, "c": False, "d": False},
+        "sample.teacher.2": {"a": False, "b": True, "c": False},
+        STUDENT: {"a": True, "b": False, "c": True, "d": False},
+    }
+    problems = {key: problem(f"problem {key}") for key in "abcd"}
+    first, second = (report._standing(name, name, solved, problems) for name in (TEACHER, "sample.teacher.2"))
+    assert (first.answered, first.passed, first.student_alone, first.others_alone, first.such) == (4, 1, 1, 1, ("problem c",))
+    assert (second.answered, second.passed, second.student_alone, second.others_alone, second.such) == (3, 1, 2, 1, ("problem a", "problem c"))
+
+
 def test_tells_what_became_of_every_problem(task: FoldTask) -> None:
     flow = report.gather("t", task).flow
     assert flow is not None

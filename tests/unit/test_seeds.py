@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rrtf import recipe
 from rrtf.errors import DataError, RecipeError
 from rrtf.seeds import SeedsConfig, read
 
@@ -90,3 +91,58 @@ def test_formats_of_convert(tmp_path):
 def test_no_file_is_a_sentence(tmp_path):
     with pytest.raises(DataError, match="There is no file"):
         list(read(SeedsConfig(source=str(tmp_path / "none.jsonl"), format="alpaca")))
+
+
+# Data sets of the hub: its client is replaced, since no test may depend on a network.
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The hub's cache with one data set of two files, and what was asked for."""
+    folder, asked = tmp_path / "cache" / "0123abcd", []
+    for number, rows in enumerate([[{"instruction": "Sort a list."}, {"instruction": ""}], [{"instruction": "Reverse a list."}]]):
+        path = folder / "default" / "train" / f"{number:04d}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(rows), path)
+
+    def download(name, **given):
+        asked.append((name, given))
+        if name == "nobody/nothing" or (name == "away/now" and not given.get("local_files_only")):
+            raise ConnectionError("no route")
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    return asked
+
+
+def test_a_data_set_of_the_hub_is_read_by_id(hub):
+    found = list(read(SeedsConfig(source="hub:owner/name", format="alpaca")))
+    assert [row.problem.instruction if row.problem else row.dropped for row in found] == [
+        "Sort a list.",
+        "hub:owner/name default/train/0000.parquet, row 2 has no text in 'instruction'.",
+        "Reverse a list.",
+    ]
+    assert len({row.problem.name for row in found if row.problem}) == 2
+    ((name, given),) = hub
+    assert (name, given["repo_type"], given["revision"]) == ("owner/name", "dataset", "refs/convert/parquet")
+
+
+def test_without_a_network_what_was_downloaded_is_read(hub):
+    assert len(list(read(SeedsConfig(source="hub:away/now", format="alpaca")))) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "split", "words"),
+    [
+        ("hub:nobody/nothing", "train", r"The hub did not give the data set 'nobody/nothing' \(ConnectionError: no route\)"),
+        ("hub:owner/name", "test", "The data set 'owner/name' has no rows under default/test"),
+    ],
+)
+def test_what_the_hub_does_not_give_is_a_sentence(hub, source, split, words):
+    with pytest.raises(DataError, match=words):
+        list(read(SeedsConfig(source=source, split=split, format="alpaca")))
+
+
+def test_a_hub_source_is_no_path(tmp_path):
+    (tmp_path / "r.toml").write_text('[evolve]\nmodel = "m"\nseeds = { source = "hub:owner/name", format = "alpaca" }\n')
+    assert recipe.load(tmp_path / "r.toml").evolve.seeds.source == "hub:owner/name"

@@ -1,6 +1,6 @@
 """Why a rewritten task is not used: rules, each a named function that says what it found (WizardLM, arXiv 2304.12244, section 3.2; paper, Figure 2).
 
-They need nothing but the two texts. Not here: whether it can be solved (`agreement`), near-duplicates and overlap with benchmarks (`rrtf.quality`).
+They need nothing but the two texts. Not here: whether it can be solved (`agreement`), near-duplicates and overlap with benchmarks (`rrtf.overlap`).
 """
 
 from __future__ import annotations

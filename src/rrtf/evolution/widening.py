@@ -94,7 +94,8 @@ def _kind(column: Sequence[object]) -> str:
 def _kind_of(value: object) -> str:
     if isinstance(value, list):
         items = cast("list[object]", value)
-        return f"list[{_kind(items)}]" if items else "list"
+        inner = _kind(items)
+        return f"list[{inner}]" if inner else "" if items else "list"
     return type(value).__name__ if isinstance(value, (bool, int, float, str)) else ""
 
 
@@ -135,7 +136,9 @@ def _inputs(problem: Problem, most: int, seed: int) -> tuple[str, ...]:
 def _value(column: Sequence[object], kind: str, rng: random.Random) -> object:
     """A value like the known ones, often one of them."""
     value = rng.choice(column)
-    made = _changed(value, column, kind, rng) if rng.random() < _NEW else value
+    if not kind or rng.random() > _NEW:
+        return value
+    made = _changed(value, column, kind, rng)
     return made if within(made, column, kind) else value
 
 

@@ -6,16 +6,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from rrtf.benchmarks.results import comparison_json, score_json, table
 from rrtf.engine.tables import disk_error
 from rrtf.identity import Json
 from rrtf.reporting import flips, words
-from rrtf.reporting.data import TRAINING, Example, Flow, Histogram, Question, ReportData, StageRun
+from rrtf.reporting.data import TRAINING, Example, Flow, Histogram, Question, ReportData, StageRun, Standing
 from rrtf.reporting.page import page
 
-__all__ = ["FILES", "TRAINING", "Example", "Flow", "Histogram", "Question", "ReportData", "StageRun", "results_json", "results_markdown", "write_report"]
+__all__ = [
+    "FILES",
+    "TRAINING",
+    "Example",
+    "Flow",
+    "Histogram",
+    "Question",
+    "ReportData",
+    "StageRun",
+    "Standing",
+    "results_json",
+    "results_markdown",
+    "write_report",
+]
 
 FILES = ("report.html", "results.json", "results.md")
 
@@ -41,6 +55,8 @@ def results_json(data: ReportData) -> Json:
         "after": [score_json(score) for score in data.after],
         "comparisons": [comparison_json(item) for item in data.comparisons],
         "training": {item.author: {outcome.name: count for outcome, count in item.counts.items()} for item in data.histograms},
+        "teachers against tests": [{**asdict(item), "such": list(item.such)} for item in data.standings],
+        "solved by nobody": data.unsolved,
         "failures": {run.name: list(run.failures) for run in data.runs if run.failures},
         "flips": flips.as_json(data.flips),
         "versions": dict(data.versions),
@@ -52,6 +68,6 @@ def results_markdown(data: ReportData) -> str:
     lines = [words.headline(data.comparisons), "", table(data.before, data.after, data.comparisons), ""]
     lines += ["Differences are in points. In brackets: 95 % intervals; * marks the prompt format that counts as before.", ""]
     lines += [f"- {words.where(item)}: {item.sentence}" for item in data.comparisons]
-    lines += ["", *(f"- {sentence}" for sentence in [*words.training_words(data.flow, data.histograms), *words.caveats(data), words.failure_words(data)])]
+    lines += ["", *(f"- {sentence}" for sentence in [*words.training_words(data), *words.caveats(data), words.failure_words(data)])]
     lines += [f"- {sentence}" for sentence in flips.words(data.flips)]
     return "\n".join(lines) + "\n"

@@ -67,6 +67,23 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How one teacher's answers stand before the tests: a teacher who is wrong where others are right is biased there, or its tests are wrong."""
+
+    teacher: str
+    answered: int
+    """Problems it answered, and was judged on."""
+    passed: int
+    """Those where an answer of it passes all tests."""
+    student_alone: int
+    """Those where none of its answers passes, and one of the student's does."""
+    others_alone: int
+    """Those where none of its answers passes, and one of another teacher's does."""
+    such: tuple[str, ...] = ()
+    """The first few problems that the student solves and it does not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """What became of the training problems."""
 
@@ -121,6 +138,10 @@ class ReportData:
     """Problems of the examination by benchmark."""
     histograms: tuple[Histogram, ...] = ()
     """Answers to training problems, by author."""
+    standings: tuple[Standing, ...] = ()
+    """Teachers against tests."""
+    unsolved: int = 0
+    """Training problems that nobody's answer solves."""
     flow: Flow | None = None
     curve: tuple[Mapping[str, float], ...] = ()
     """One mapping per training step; `step` is the horizontal axis."""

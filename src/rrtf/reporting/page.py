@@ -79,7 +79,7 @@ def page(data: ReportData) -> str:
         headline=words.headline(data.comparisons),
         primary=words.primary(data.comparisons),
         caveats=words.caveats(data),
-        training_words=words.training_words(data.flow, data.histograms),
+        training_words=words.training_words(data),
         failure_words=words.failure_words(data),
         flip_words=list(flips.words(data.flips)),
         cards=_cards(data),

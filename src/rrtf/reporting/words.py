@@ -5,11 +5,11 @@ Not here: the sentence of one comparison (`rrtf.benchmarks.results.Comparison.se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rrtf.benchmarks.results import Comparison
 from rrtf.records import Outcome
-from rrtf.reporting.data import Flow, Histogram, ReportData
+from rrtf.reporting.data import ReportData
 
 OUTCOME_WORDS = {
     Outcome.COMPILE_ERROR: "compile error",
@@ -86,17 +86,32 @@ def caveats(data: ReportData) -> list[str]:
     return said
 
 
-def training_words(flow: Flow | None, histograms: Sequence[Histogram]) -> list[str]:
+def training_words(data: ReportData) -> list[str]:
     """What training was made of."""
     said: list[str] = []
-    for item in histograms:
+    flow = data.flow
+    for item in data.histograms:
         right = item.counts.get(Outcome.PASSED, 0)
         author = item.author[:1].upper() + item.author[1:]
         said.append(f"{author}: {right} of {item.total} {plural(item.total, 'answer')} passed every test ({percent(right, item.total)}).")
     if flow:
         pairs = f"{flow.pairs} {plural(flow.pairs, 'pair')} of a better and a worse answer"
         said.append(f"{flow.kept} of {flow.problems} {plural(flow.problems, 'problem')} taught, with {pairs}.")
-    return said
+    return [*said, *_standing_words(data)]
+
+
+def _standing_words(data: ReportData) -> Iterator[str]:
+    """Where teachers and tests disagree."""
+    for item in data.standings:
+        if item.passed < item.answered:
+            such = f" (such as {', '.join(item.such)})" if item.such else ""
+            yield (
+                f"Teacher against tests: an answer of {item.teacher} passes on {item.passed} of {item.answered} problems. Of the others the student solves "
+                f"{item.student_alone}{such}, and another teacher {item.others_alone}: there it is wrong, or the tests are."
+            )
+    if data.unsolved:
+        many = "problem is solved by nobody: its" if data.unsolved == 1 else "problems are solved by nobody: their"
+        yield f"{data.unsolved} training {many} tests may ask for what is not said."
 
 
 def failure_words(data: ReportData) -> str:

@@ -19,7 +19,7 @@ from rrtf.engine.stage import FoldStage, FoldTask, Row, Tick
 from rrtf.identity import Json, fingerprint
 from rrtf.joins import AFTER, BEFORE, CURATE, EXAM, EXECUTE, RANK, REPORT, SAMPLED, STUDENT, TEACHER, TRAIN, Curation, ExamProblem, Graded, Ranking
 from rrtf.records import Outcome, Problem, Response, Verdict
-from rrtf.reporting import FILES, TRAINING, Example, Flow, Histogram, Question, ReportData, StageRun, results_json, write_report
+from rrtf.reporting import FILES, TRAINING, Example, Flow, Histogram, Question, ReportData, StageRun, Standing, results_json, write_report
 from rrtf.reporting.examples import choose
 from rrtf.reporting.flips import FlipTest
 from rrtf.reporting.words import headline, primary
@@ -35,7 +35,7 @@ def stage(title: str, flips: FlipTest | None = None, teachers: Sequence[str] = (
     """The stage. `flips` is what the run's flip test found, if there was one; `teachers` where the teachers' answers lie."""
     identity: Json = {"title": title, "flips": fingerprint(flips) if flips else None}
     return FoldStage(
-        name=REPORT, version=3, reads=(CURATE, STUDENT, *teachers, *_OTHERS), identity=identity, work=partial(_work, title, flips), outputs=_outputs, tells=True
+        name=REPORT, version=4, reads=(CURATE, STUDENT, *teachers, *_OTHERS), identity=identity, work=partial(_work, title, flips), outputs=_outputs, tells=True
     )
 
 
@@ -63,14 +63,17 @@ def _gathered(title: str, task: FoldTask, manifests: Mapping[str, Manifest], fli
     comparisons = compare(graded(BEFORE), graded(AFTER), {key: problem.name for key, problem in asked.items()}, sizes)
     counts: dict[str, Counter[Outcome]] = {}
     lacking: Counter[tuple[str, str]] = Counter()
+    solved: dict[str, dict[str, bool]] = {name: {} for name in (*teachers, STUDENT)}
+    """Of each author's artefact: the problems that it answered, and whether an answer passes."""
 
     def trained_on() -> Iterator[Example]:
-        for row in cast("Iterator[Response]", (row for name in (*teachers, STUDENT) for row in _rows(task, name, tick))):
+        for place, row in cast("Iterator[tuple[str, Response]]", ((name, row) for name in (*teachers, STUDENT) for row in _rows(task, name, tick))):
             verdict = verdicts.get(row.id)
             if verdict is None:  # our own failure: no verdict, no example
                 continue
             author = {"reference": "reference solutions", "teacher": "teacher", "student": "student"}[row.author.role]
             counts.setdefault(author, Counter())[verdict.outcome] += 1
+            solved[place][row.problem_id] = solved[place].get(row.problem_id, False) or verdict.outcome is Outcome.PASSED
             lacking[author, "no program"] += row.code is None
             lacking[author, "cut off"] += row.stop == "length"
             yield _example(learned[row.problem_id], row, verdict, TRAINING, f"{author}, training", "sampled" if row.author.role != "reference" else "as given")
@@ -95,6 +98,8 @@ def _gathered(title: str, task: FoldTask, manifests: Mapping[str, Manifest], fli
             Histogram(author=author, counts=dict(found), no_program=lacking[author, "no program"], cut_off=lacking[author, "cut off"])
             for author, found in counts.items()
         ),
+        standings=tuple(_standing(name, _model(manifests[name]), solved, learned) for name in teachers),
+        unsolved=len({key for found in solved.values() for key in found} - {key for found in solved.values() for key, passed in found.items() if passed}),
         flow=_flow(curated, rankings),
         curve=tuple(_curve(task.inputs[TRAIN], manifests[TRAIN])),
         questions=tuple(questions),
@@ -172,6 +177,20 @@ def _flow(curated: Sequence[Curation], rankings: Sequence[Ranking]) -> Flow:
         pairs=sum(len(item.pairs) for item in kept),
         targets=sum(len(item.targets) for item in kept),
         without_pairs=sum(not item.pairs for item in kept),
+    )
+
+
+def _standing(name: str, model: str, solved: Mapping[str, Mapping[str, bool]], problems: Mapping[str, Problem]) -> Standing:
+    failed = {key for key, passed in solved[name].items() if not passed}
+    student = sorted(problems[key].name for key in failed if solved[STUDENT].get(key))
+    others = sum(any(found.get(key) for other, found in solved.items() if other not in (name, STUDENT)) for key in failed)
+    return Standing(
+        teacher="reference solutions" if model == "reference" else model,
+        answered=len(solved[name]),
+        passed=len(solved[name]) - len(failed),
+        student_alone=len(student),
+        others_alone=others,
+        such=tuple(student[:_NAMED]),
     )
 
 
