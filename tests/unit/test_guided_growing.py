@@ -6,13 +6,14 @@ import ast
 import inspect
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rrtf import formats, values
 from rrtf.benchmarks.starter import starter
-from rrtf.evolution.guided import GuidedConfig, evolve
+from rrtf.evolution.guided import GuidedConfig, Journal, evolve, growing
 from rrtf.evolution.guided.config import GATE
 from rrtf.evolution.guided.distinct import Index, Member, agrees, told
 from rrtf.evolution.guided.forms import read
@@ -100,6 +101,25 @@ def test_the_same_seed_gives_the_same_corpus_and_another_seed_another(corpus: li
     again, other = grown(FEW, gate=GATE), grown(FEW, 4, seed=1)
     assert [(one.problem, one.lineage, one.dropped) for one in again] == [(one.problem, one.lineage, one.dropped) for one in corpus]
     assert [one.problem.id for one in other] != [one.problem.id for one in corpus][: len(other)]
+
+
+def test_what_a_journal_knows_is_not_judged_again(corpus: list[Evolved], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path)
+    assert grown(FEW, gate=GATE, journal=journal) == corpus
+    chunks = sorted(tmp_path.iterdir())
+    assert [path.name for path in chunks] == [f"chunk-{number:05}.parquet" for number in range(1, len(chunks) + 1)]
+    judged: list[int] = []
+    real = growing._judged
+    monkeypatch.setattr(growing, "_judged", lambda growth, *rest: (judged.append(growth.chunks), real(growth, *rest))[1])
+    assert grown(FEW, gate=GATE, journal=journal) == corpus
+    assert judged == []
+    chunks[-1].write_bytes(b"damaged by a crash of the machine")
+    assert grown(FEW, gate=GATE, journal=journal) == corpus
+    assert judged == [len(chunks)]
+    judged.clear()
+    other = grown(FEW[:3], 4, journal=journal)  # of other candidates it knows nothing
+    assert judged
+    assert other == grown(FEW[:3], 4)
 
 
 def test_no_kept_problem_does_what_another_does(corpus: list[Evolved]) -> None:
