@@ -198,7 +198,8 @@ def test_recipe_keys_that_a_page_names_exist() -> None:
     from rrtf import joins
     from rrtf.recipe import Recipe, documented
 
-    artefacts = {joins.STUDENT, joins.TEACHER, joins.EXAM, joins.BEFORE, joins.AFTER, joins.SEEDS, joins.REWRITE, joins.TESTS, joins.EVOLVED}
+    grown = {joins.SEEDS, joins.REWRITE, joins.WRITE, joins.SOLVE, joins.TESTS, joins.GUIDED, joins.EVOLVED}
+    artefacts = {joins.STUDENT, joins.TEACHER, joins.EXAM, joins.BEFORE, joins.AFTER} | grown
     keys = {key for key, _ in documented()} | artefacts
     named = re.compile(rf"(?:`|--set )((?:{'|'.join(Recipe.model_fields)})(?:\.[a-z_]+)+)")
     found = {(_name(page), key) for page in PAGES for key in named.findall(page.read_text(encoding="utf-8"))}
