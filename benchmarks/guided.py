@@ -22,8 +22,9 @@ from rrtf.benchmarks.humaneval import HumanEval
 from rrtf.benchmarks.mbpp import Mbpp
 from rrtf.benchmarks.starter import starter
 from rrtf.errors import RrtfError
-from rrtf.evolution.guided import Evolved, GuidedConfig, evolve
+from rrtf.evolution.guided import GuidedConfig, evolve
 from rrtf.evolution.guided.config import GATE
+from rrtf.evolution.lineage import Evolved
 from rrtf.overlap.duplicates import repeats
 from rrtf.overlap.leaks import OverlapConfig, on_paper
 from rrtf.overlap.trees import form
@@ -35,16 +36,21 @@ from rrtf.sandbox import ProcessConfig, SandboxRuntime
 
 def table(found: list[Evolved]) -> list[str]:
     """Rows of operators and their fate."""
-    reasons = [reason for reason, _ in Counter(one.dropped for one in found if one.dropped).most_common()]
+    reasons = [reason for reason, _ in Counter(rule(one) for one in found if one.dropped).most_common()]
     by_family: dict[str, Counter[str]] = defaultdict(Counter)
     for one in found:
         for family in (one.lineage.method.partition(":")[0], "all"):
-            by_family[family][one.dropped] += 1
+            by_family[family][rule(one)] += 1
     lines = [f"| operators | candidates | kept | {' | '.join(reasons)} |", "|---" * (3 + len(reasons)) + "|"]
     for family in [*sorted(set(by_family) - {"all"}), "all"]:
         counts = by_family[family]
         lines.append(f"| {family} | {sum(counts.values())} | {counts['']} | {' | '.join(str(counts[reason]) for reason in reasons)} |")
     return lines
+
+
+def rule(one: Evolved) -> str:
+    """Why it was dropped, without what was found."""
+    return one.dropped.partition(":")[0]
 
 
 def counted(kept: list[Evolved], held_out: list[Problem]) -> list[str]:
@@ -89,11 +95,12 @@ def main() -> int:
         for one in evolve(starter("train").problems(), GuidedConfig(target=options.target), ProcessConfig(), runtime, options.seed, held_out=held_out):
             found.append(one)
             if len(found) % 500 == 0:
-                print(f"{len(found)} candidates, {sum(known.kept for known in found)} kept, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+                so_far = sum(not known.dropped for known in found)
+                print(f"{len(found)} candidates, {so_far} kept, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("interrupted: what follows is about the candidates so far")
     took = time.monotonic() - began
-    kept = [one for one in found if one.kept]
+    kept = [one for one in found if not one.dropped]
     print(f"{len(kept)} of {len(found)} candidates kept in {took / 60:.1f} minutes, {_spent() - spent:.0f} processor seconds of its own")
     print("\n".join([*table(found), *counted(kept, held_out)]), flush=True)
     if options.out:

@@ -117,7 +117,7 @@ def _stage_command(verb: str, text: str) -> None:
 
 
 for _verb, _text in (
-    ("evolve", "Grow problems from the seeds of RECIPE: rewritten by a model, with tests that its solutions agree on."),
+    ("evolve", "Grow problems from the seeds of RECIPE: rewritten by a model, with tests that solutions agree on, or changed by operators without any."),
     ("curate", "Read the problems of RECIPE and drop those unfit to learn from."),
     ("sample", "Sample the student's and the teacher's answers."),
     ("execute", "Run every answer against its tests."),

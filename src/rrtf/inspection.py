@@ -24,6 +24,7 @@ _ROWS: dict[str, type] = {
     joins.WRITE: Evolved,
     **{joins.solver(number): Solution for number in range(16)},
     joins.TESTS: Evolved,
+    joins.GUIDED: Evolved,
     joins.CURATE: Curation,
     joins.EXECUTE: Verdict,
     joins.RANK: Ranking,
@@ -76,6 +77,7 @@ def explain_problem(directory: Path, name: str) -> Iterator[str]:
     yield f"{problem.name} ({problem.id}), {problem.split}, {len(problem.tests)} tests"
     yield from _indented(problem.prompt or problem.instruction)
     yield from _limits(directory, problem)
+    yield from _lineage(directory, problem)
     for row in _of(directory, joins.CURATE, problem.id):
         yield f"curate: {cast('Curation', row).dropped or 'kept'}"
     found: dict[str, Verdict] = {row.response_id: row for row in _of(directory, joins.EXECUTE, problem.id)}
@@ -94,6 +96,27 @@ def explain_problem(directory: Path, name: str) -> Iterator[str]:
         for row in cast("list[Graded]", _of(directory, artefact, problem.id)):
             yield f"{artefact} {row.prompting}/{row.decoding} #{row.response.index}: {_verdict(row.verdict)}"
             yield from _indented(row.response.code or row.response.text)
+
+
+def _lineage(directory: Path, problem: Problem) -> Iterator[str]:
+    """Whose child an evolved problem is, back to its seed."""
+    made: dict[str, Evolved] = {}
+    names: dict[str, str] = {}
+    for artefact in (joins.SEEDS, joins.TESTS, joins.GUIDED):
+        if artifacts.load_manifest(directory / artefact) is not None:
+            for row in cast("Iterator[Seed | Evolved]", _read(directory, artefact)):
+                if row.problem is not None:
+                    names[row.problem.id] = row.problem.name
+                if isinstance(row, Evolved) and not row.dropped:
+                    made[row.problem.id] = row
+    children = [problem.id]
+    for child in children:  # its parents join them
+        if child in made:
+            birth = made[child].lineage
+            parents = [one for one in (birth.parent, birth.other) if one]
+            children += [one for one in parents if one not in children]
+            of = " and ".join(names.get(one, one) for one in parents)
+            yield f"evolve: {names[child]} was made of {of} by {birth.method}, round {birth.round}, author {birth.author}"
 
 
 def _limits(directory: Path, problem: Problem) -> Iterator[str]:

@@ -17,6 +17,7 @@ CURATE, STUDENT, TEACHER, EXECUTE, RANK, TRAIN = "curate", "sample.student", "sa
 SAMPLED = "sample."
 """How the names of all artefacts begin that hold responses."""
 SEEDS, REWRITE, WRITE, SOLVE, TESTS, EVOLVED = "evolve.seeds", "evolve.rewrite", "evolve.write", "evolve.solve", "evolve.tests", "evolve.problems"
+GUIDED = "evolve.guided"
 EXAM, BEFORE, AFTER, REPORT = "evaluate.exam", "evaluate.before", "evaluate.after", "report"
 
 

@@ -1,7 +1,8 @@
 """The map of the program, on one page: the stages in order, wired by the names of their artefacts.
 
-    evolve.seeds -> evolve.rewrite -> evolve.tests -> evolve.problems -+
-    a file of problems ------------------------------------------------+-> curate
+    evolve.seeds -+-> evolve.rewrite -> .write -> .solve -> evolve.tests -+-> evolve.problems -+
+                  +-> evolve.guided --------------------------------------+                    |
+    a file of problems ------------------------------------------------------------------------+-> curate
 
     curate -+-> sample.teacher -+-> execute -> rank -> train -+-> evaluate.after -+-> report
             +-> sample.student -+                             |                   |
@@ -26,8 +27,9 @@ from rrtf.identity import Json
 from rrtf.joins import AFTER, BEFORE, CURATE, STUDENT, TRAIN, teacher
 from rrtf.judging import isolation
 from rrtf.recipe import ModelTeacher, Recipe, TeacherConfig, freeze
+from rrtf.records import Problem
 from rrtf.reporting import flips
-from rrtf.stages import curate, evaluate, evolve, execute, rank, report, sample, train
+from rrtf.stages import curate, evaluate, evolve, execute, grow, rank, report, sample, train
 
 VERBS = ("evolve", "curate", "sample", "execute", "rank", "train", "evaluate", "report")
 """The stages as commands; `evolve`, `sample` and `evaluate` each name several artefacts."""
@@ -53,7 +55,7 @@ def build(recipe: Recipe) -> Pipeline:
     )
     teachers = {teacher(number): config for number, config in enumerate((recipe.teacher, *recipe.more_teachers))}
     stages = (
-        *_growth(recipe, notes),
+        *_growth(recipe, notes, [row.problem for row in exam]),
         curate.stage(recipe.problems, recipe.sandbox, recipe.how.sandbox, [row.problem for row in exam], Path(recipe.run.directory) / CURATE),
         *(_teacher(recipe, name, config) for name, config in teachers.items()),
         sample.stage(STUDENT, "student", recipe.sample, engine, student, known, seed, how, part),
@@ -105,10 +107,14 @@ def of_verb(pipeline: Pipeline, verb: str) -> list[str]:
     return [stage.name for stage in pipeline.stages if stage.name.split(".")[0] == verb]
 
 
-def _growth(recipe: Recipe, notes: Callable[[], Json]) -> tuple[Stage, ...]:
+def _growth(recipe: Recipe, notes: Callable[[], Json], exam: Sequence[Problem]) -> tuple[Stage, ...]:
     config = recipe.evolve
     if config is None:
         return ()
+    if isinstance(config, grow.GrowConfig):
+        given, held_out = evolve.given(config.seeds), [*exam, *curate.benchmarks(recipe.problems.overlap)]
+        growing = grow.stage(config, given, recipe.run.seed, recipe.sandbox, recipe.how.sandbox, held_out)
+        return evolve.seeds_stage(config.seeds, given), growing, evolve.problems_stage(growing.name)
     known = revision(config.engine, config.model)
     sandbox = recipe.how.sandbox_of("devices")
     return evolve.stages(config, known, recipe.run.seed, recipe.sandbox, sandbox, recipe.how.generation, recipe.how.part_problems, notes)

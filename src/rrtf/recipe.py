@@ -29,6 +29,7 @@ from rrtf.sandbox import ProcessConfig, SandboxConfig, SandboxRuntime
 from rrtf.stages.curate import EVOLVE_SOURCE, ProblemsConfig
 from rrtf.stages.evaluate import EvaluateConfig
 from rrtf.stages.evolve import EvolveConfig, WitnessConfig
+from rrtf.stages.grow import GrowConfig
 from rrtf.stages.sample import SampleConfig
 from rrtf.training import TrainConfig, TrainHow
 
@@ -117,7 +118,7 @@ class Recipe(BaseModel):
     model_config = _CONFIG
     run: RunConfig = RunConfig()
     """Where it lies."""
-    evolve: EvolveConfig | None = None
+    evolve: EvolveConfig | GrowConfig | None = Field(default=None, discriminator="method")
     """Growing problems from seeds; nothing is grown without it."""
     problems: ProblemsConfig = ProblemsConfig()
     """What to learn from."""
@@ -144,6 +145,11 @@ class Recipe(BaseModel):
     @classmethod
     def _usual_backend(cls, value: object) -> object:
         return {"backend": ProcessConfig().backend, **cast("dict[str, object]", value)} if isinstance(value, dict) else value
+
+    @pydantic.field_validator("evolve", mode="before")
+    @classmethod
+    def _usual_method(cls, value: object) -> object:
+        return {"method": "model", **cast("dict[str, object]", value)} if isinstance(value, dict) else value
 
 
 def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -226,7 +232,7 @@ def _place(loc: tuple[str | int, ...]) -> str:
 
 
 def _bears(member: Any, tag: str | int) -> bool:
-    return any(tag in get_args(field.annotation) for field in cast("type[BaseModel]", member).model_fields.values())
+    return member is not type(None) and any(tag in get_args(field.annotation) for field in cast("type[BaseModel]", member).model_fields.values())
 
 
 def _unknown_key(where: str, place: str) -> RecipeError:
@@ -269,10 +275,12 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
     if isinstance(recipe.teacher, ModelTeacher):
         recipe = recipe.model_copy(update={"teacher": _model_anchored(recipe.teacher, folder)})
     if recipe.evolve is not None:
-        evolve = _model_anchored(recipe.evolve, folder)
+        evolve = recipe.evolve
         source = evolve.seeds.source if evolve.seeds.source == "starter" or evolve.seeds.source.startswith(PREFIX) else _path(evolve.seeds.source, folder)
-        witnesses = tuple(_model_anchored(witness, folder) for witness in evolve.witnesses)
-        evolve = evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source}), "witnesses": witnesses})
+        if isinstance(evolve, EvolveConfig):
+            witnesses = tuple(_model_anchored(witness, folder) for witness in evolve.witnesses)
+            evolve = _model_anchored(evolve, folder).model_copy(update={"witnesses": witnesses})
+        evolve = evolve.model_copy(update={"seeds": evolve.seeds.model_copy(update={"source": source})})
         recipe = recipe.model_copy(update={"evolve": evolve})
     more = tuple(_model_anchored(teacher, folder) if isinstance(teacher, ModelTeacher) else teacher for teacher in recipe.more_teachers)
     recipe = recipe.model_copy(update={"more_teachers": more})

@@ -75,13 +75,18 @@ def training_problems(config: ProblemsConfig, evolved: Path | None = None) -> It
         raise DataError(f"{config.source} has no problem whose split is 'train'.", why="There is nothing to learn from.", hint='Set "split": "train".')
 
 
+def benchmarks(config: OverlapConfig) -> list[Problem]:
+    """The problems of the benchmarks to keep away from beside the examination."""
+    return [problem for name in config.benchmarks for problem in open_benchmark(name).problems()]
+
+
 def stage(config: ProblemsConfig, sandbox: SandboxConfig, runtime: SandboxRuntime, exam: Sequence[Problem], folder: Path | None = None) -> MapStage:
     """The stage. `exam` holds the problems that will be examined, which must not be learned from. `folder` is where its artefact lies if it ran before, which
     tells what a file holds that has not changed since.
     """
     evolved = config.source == EVOLVE_SOURCE
     held = _Held(0, "") if evolved else _held(config, folder)
-    others = [problem for name in config.overlap.benchmarks for problem in open_benchmark(name).problems()]
+    others = benchmarks(config.overlap)
     identity: Json = {
         "problems": [EVOLVE_SOURCE, config.limit] if evolved else held.fingerprint,
         "gate": config.gate.model_dump(mode="json"),

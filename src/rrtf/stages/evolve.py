@@ -5,7 +5,8 @@
 
 Seeds are read; a model rewrites them, round after round; it writes tests for what it wrote; it and other witnesses solve that, and what the solutions agree
 on is kept; the last is a file of problems in our own format, which `problems.source = "evolve"` learns from. Not here: the rewriting and the agreement
-(`rrtf.evolution`), and the gate that every problem passes (`rrtf.stages.curate`).
+(`rrtf.evolution`), evolution without a model (`rrtf.stages.grow`, whose problems end in the same file), and the gate that every problem passes
+(`rrtf.stages.curate`).
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
 from rrtf import seeds
 from rrtf.answering import answers
+from rrtf.engine import artifacts, tables
 from rrtf.engine.artifacts import write_text
 from rrtf.engine.stage import Case, Failure, FoldStage, FoldTask, MapStage, Opener, Stage, Task, Work
 from rrtf.errors import DataError, RecipeError
@@ -35,7 +37,7 @@ from rrtf.generation import GenerationHow, GeneratorConfig, TransformersConfig, 
 from rrtf.generation import identity as engine_identity
 from rrtf.generation import revision as model_revision
 from rrtf.identity import Json, derive_seed, fingerprint
-from rrtf.joins import EVOLVED, REWRITE, SEEDS, TESTS, WRITE, solver
+from rrtf.joins import EVOLVED, GUIDED, REWRITE, SEEDS, TESTS, WRITE, solver
 from rrtf.judging import Judge, judge_identity, open_judge, weakest
 from rrtf.protocols import Generator as ModelGenerator
 from rrtf.protocols import Sandbox
@@ -57,10 +59,12 @@ class WitnessConfig(SolvingConfig):
 
 
 class EvolveConfig(BaseModel):
-    """Growing a corpus of problems from seeds."""
+    """Growing a corpus of problems from seeds: a model rewrites them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    method: Literal["model"] = "model"
+    """`model`: a model rewrites tasks and writes their tests. `guided`: operators change a task together with its reference, without any model."""
     seeds: SeedsConfig = SeedsConfig()
     """Where it begins."""
     model: str
@@ -88,10 +92,6 @@ def stages(
 ) -> tuple[Stage, ...]:
     """All of them, in order."""
     author: dict[str, Json] = {"model": config.model, "revision": revision, "engine": engine_identity(config.engine), "seed": seed}
-    given = list(seeds.read(config.seeds))
-    if not any(row.problem for row in given):
-        reason = f" The first row: {given[0].dropped}" if given else ""
-        raise DataError(f"{config.seeds.source} holds no seed that can be used.{reason}", hint="See `rrtf explain evolve.seeds`.")
     solvers: list[tuple[str, GeneratorConfig, str, SolvingConfig]] = [(config.model, config.engine, revision, config.tests)]
     solvers += [(one.model, one.engine, model_revision(one.engine, one.model), one) for one in config.witnesses]
     if config.tests.agreement.authors > len(solvers):
@@ -102,19 +102,7 @@ def stages(
         )
     names = tuple(map(solver, range(len(solvers))))
     return (
-        MapStage(
-            name=SEEDS,
-            version=1,
-            reads=(),
-            row=Seed,
-            key=lambda row: row.key,
-            order=lambda row: (),
-            identity={"rows": fingerprint([[row.key, row.dropped] for row in given])},
-            open=partial(_seeds_open, config.seeds),
-            expected=lambda case: len(given),
-            unit="seeds",
-            summarize=_seeds_summary,
-        ),
+        seeds_stage(config.seeds, given(config.seeds)),
         MapStage(
             name=REWRITE,
             version=1,
@@ -191,8 +179,39 @@ def stages(
             agree=weakest,
             part_cases=part_cases,
         ),
-        FoldStage(name=EVOLVED, version=1, reads=(TESTS,), identity=None, work=_problems_work, outputs=_outputs),
+        problems_stage(TESTS),
     )
+
+
+def given(config: SeedsConfig) -> list[Seed]:
+    """Every row of the seeds. Raises `DataError` when none of them can be used."""
+    rows = list(seeds.read(config))
+    if not any(row.problem for row in rows):
+        reason = f" The first row: {rows[0].dropped}" if rows else ""
+        raise DataError(f"{config.source} holds no seed that can be used.{reason}", hint="See `rrtf explain evolve.seeds`.")
+    return rows
+
+
+def seeds_stage(config: SeedsConfig, rows: Sequence[Seed]) -> MapStage:
+    """The stage that evolution begins with, by a model or without one."""
+    return MapStage(
+        name=SEEDS,
+        version=1,
+        reads=(),
+        row=Seed,
+        key=lambda row: row.key,
+        order=lambda row: (),
+        identity={"rows": fingerprint([[row.key, row.dropped] for row in rows])},
+        open=partial(_seeds_open, config),
+        expected=lambda case: len(rows),
+        unit="seeds",
+        summarize=_seeds_summary,
+    )
+
+
+def problems_stage(source: str) -> FoldStage:
+    """The stage that evolution ends with: what is kept of the artefact `source`, as a file."""
+    return FoldStage(name=EVOLVED, version=1, reads=(source,), identity=None, work=partial(_problems_work, source), outputs=_outputs)
 
 
 def _seeds_open(config: SeedsConfig, inputs: Mapping[str, Path]) -> Opener:
@@ -332,13 +351,13 @@ def summary(rows: Iterator[Evolved]) -> Json:
     return {**dict(sorted(counts.items())), "kept by method": dict(sorted(methods.items()))}
 
 
-def _problems_work(task: FoldTask) -> Json:
+def _problems_work(source: str, task: FoldTask) -> Json:
     examples: dict[str, list[str]] = {}
     counts = Counter[str]()
     seen: set[str] = set()
 
     def kept() -> Iterator[Problem]:
-        for row in (row for case in task.cases() for row in cast("Sequence[Evolved]", case.rows[TESTS])):
+        for row in _evolved(source, task):
             dropped = row.dropped
             if not dropped and row.problem.id in seen:
                 dropped = "repeated: another seed gave the same problem"
@@ -353,6 +372,13 @@ def _problems_work(task: FoldTask) -> Json:
     write_problems(task.folder / PROBLEMS_FILE, kept())
     write_text(task.folder / DROPS_FILE, _table(counts, examples))
     return cast("Json", json.loads(json.dumps(dict(sorted(counts.items())))))
+
+
+def _evolved(source: str, task: FoldTask) -> Iterable[Evolved]:
+    if source == GUIDED:
+        (file,) = artifacts.outputs(task.inputs[source])
+        return tables.stream(file, Evolved)
+    return (row for case in task.cases() for row in cast("Sequence[Evolved]", case.rows[source]))
 
 
 def _table(counts: Counter[str], examples: Mapping[str, Sequence[str]]) -> str:

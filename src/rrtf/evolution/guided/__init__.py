@@ -3,7 +3,9 @@
 `evolve` is the front door. Not here: evolution by a model, and how stages use either.
 """
 
-from rrtf.evolution.guided.config import Evolved, GuidedConfig
+from rrtf.evolution.guided.config import GuidedConfig
+from rrtf.evolution.guided.forms import readable
 from rrtf.evolution.guided.growing import evolve
+from rrtf.evolution.guided.journal import Journal
 
-__all__ = ["Evolved", "GuidedConfig", "evolve"]
+__all__ = ["GuidedConfig", "Journal", "evolve", "readable"]

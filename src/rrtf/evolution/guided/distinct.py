@@ -65,14 +65,14 @@ class Index:
         """A form on inputs of its own and on the pool."""
         return Trial(program(form), form.name, (*inputs, *self.pools[kinds_of(form)]))
 
-    def alike(self, form: Form, outcomes: Sequence[Outcome]) -> list[Member]:
-        """Members that agree on the pool."""
-        return self.members.get((kinds_of(form), told(outcomes)), [])
+    def alike(self, form: Form, did: str) -> list[Member]:
+        """Members that agree on the pool, by the name of what was done there (`told`)."""
+        return self.members.get((kinds_of(form), did), [])
 
-    def add(self, member: Member, outcomes: Sequence[Outcome]) -> None:
+    def add(self, member: Member, did: str) -> None:
         """One more that later candidates must differ from."""
         self.texts.add(normal_text(member.form))
-        self.members[kinds_of(member.form), told(outcomes)].append(member)
+        self.members[kinds_of(member.form), did].append(member)
 
 
 def told(outcomes: Sequence[Outcome]) -> str:

@@ -16,6 +16,7 @@ from typing import cast
 from rrtf import values
 from rrtf.evolution.guided import kinds
 from rrtf.evolution.guided.wording import wrapped
+from rrtf.extraction.syntax import parse
 from rrtf.records import CallTest, Problem
 
 _INDENT = "    "
@@ -72,7 +73,9 @@ def read(problem: Problem) -> Form | None:
     """A problem taken apart; None where it is not of the plain kind."""
     if problem.reference is None or problem.entry_point is None or not all(isinstance(test, CallTest) and test.kwargs == "{}" for test in problem.tests):
         return None
-    tree = ast.parse(problem.reference)
+    tree = parse(problem.reference)
+    if tree is None or not tree.body:
+        return None
     *before, function = tree.body
     if (
         not isinstance(function, ast.FunctionDef)
@@ -107,6 +110,11 @@ def read(problem: Problem) -> Form | None:
         outputs=tuple(test.expected or "" for test in tests),
     )
     return form if form.text and _typed(form) else None
+
+
+def readable(problem: Problem) -> bool:
+    """Whether operators can take a problem apart."""
+    return read(problem) is not None
 
 
 def _statement(instruction: str) -> str:

@@ -11,14 +11,14 @@ _SHORT = 90
 """Characters of an example that a reader takes in at a glance."""
 
 
-def written(form: Form, mark: str, method: str, most: int, telling: set[str]) -> Problem:
+def written(form: Form, name: str, method: str, most: int, telling: set[str]) -> Problem:
     """The problem as a record, with at most so many tests, some on telling inputs. The prompt is empty where the statement cannot be a docstring."""
     chosen = _chosen(form, most, telling) if most else []
     examples = [pair for pair in chosen if pair[1] and len(pair[0]) + len(pair[1]) <= _SHORT] or [pair for pair in chosen if pair[1]][:1]
     asked = instruction(form, _shown(examples))
     tests = tuple(CallTest(args=text, expected=value) if value else CallTest(args=text, raises="ValueError") for text, value in chosen)
     return Problem(
-        name=f"guided/{form.name}-{mark}",
+        name=name,
         instruction=asked,
         prompt=prompt(form, asked) if speakable(form, asked) else "",
         entry_point=form.name,
