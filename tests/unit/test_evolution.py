@@ -123,6 +123,16 @@ def test_rounds_follow_one_another_and_say_where_they_come_from():
     assert {row.lineage.method for row in evolve(seeds, config, _script(texts), seed=4)} != {row.lineage.method for row in found}
 
 
+def test_seeds_without_tests_may_be_tasks_themselves():
+    bare = dataclasses.replace(task(), reference="def f(x):\n    return max(x)\n")
+    judged = dataclasses.replace(task(name="two"), tests=(CallTest("[[1]]", "1"),), entry_point="f")
+    found = list(evolve([bare, judged], DepthConfig(rounds=1, seeds=True), _script([HARDER]), seed=0))
+    assert [(row.lineage.round, row.lineage.method, row.dropped) for row in found if row.lineage.round == 0] == [(0, "seed", "")]
+    assert found[0].problem == task()
+    assert len(found) == 3
+    assert found[1:] == list(evolve([bare, judged], DepthConfig(rounds=1), _script([HARDER]), seed=0))
+
+
 @pytest.mark.parametrize(("breadth", "directions"), [(0.0, {"deeper"}), (1.0, {"wider"})])
 def test_breadth_is_an_option(breadth, directions):
     by_name = {method.name: method.direction for method in METHODS}

@@ -7,6 +7,7 @@ method is chosen follows from the seed alone, so the same completions give the s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +19,9 @@ from rrtf.identity import derive_seed
 from rrtf.protocols import Generator, Prompt, Sampling
 from rrtf.records import Problem
 
+SEED = "seed"
+"""The method of a task that is the seed itself."""
+
 
 class DepthConfig(BaseModel):
     """How a model rewrites tasks."""
@@ -26,6 +30,8 @@ class DepthConfig(BaseModel):
 
     rounds: int = Field(default=4, ge=1)
     """Rounds of rewriting; each seed gives at most so many new tasks. The paper names no number; its 20 k seeds became 100 k."""
+    seeds: bool = False
+    """Whether seeds without tests are tasks themselves, as they are, beside what is made of them. Then no rewriting need be good for them to be of use."""
     breadth: float = Field(default=0.0, ge=0, le=1)
     """Share of rewritings that ask for another task instead of a harder one. The paper evolves in depth only (3.3)."""
     longer: int = Field(default=30, ge=0)
@@ -41,10 +47,17 @@ class DepthConfig(BaseModel):
 
 
 def evolve(seeds: Sequence[Problem], config: DepthConfig, model: Generator, seed: int) -> Iterator[Evolved]:
-    """Every rewriting of every seed, kept or not, round by round; they have no tests yet. Raises `EngineError` when the model does."""
+    """Every rewriting of every seed, kept or not, round by round, after the seeds themselves where these count; they have no tests yet.
+
+    Raises `EngineError` when the model does.
+    """
     author = f"{model.model} {model.revision}".strip()
     sampling = Sampling(config.temperature, config.top_p, config.max_new_tokens)
     parents = {problem.id: problem for problem in seeds}  # by seed: what the next round rewrites
+    for problem in seeds if config.seeds else ():
+        if not problem.tests:
+            lineage = Lineage(seed=problem.id, parent=problem.id, method=SEED, round=0, author="")
+            yield Evolved(problem=replace(problem, prompt="", entry_point=None, reference=None), lineage=lineage)
     for number in range(1, config.rounds + 1):
         chosen = {root: _method(config, seed, root, number) for root in parents}
         prompts = [

@@ -20,7 +20,7 @@ class Lineage:
     method: str
     """Name of the operator or of the rewriting method."""
     round: int
-    """From 1 on."""
+    """From 1 on; 0 is the seed itself."""
     author: str
     """The model that rewrote it, with its revision; `program` where no model took part."""
 

@@ -87,8 +87,10 @@ def _form(problem: Problem) -> Form | None:
 
 def _kind(column: Sequence[object]) -> str:
     """The kind of a parameter, as `rrtf.evolution.guided.kinds` writes it, by its values; empty where they are of several."""
-    kinds = {_kind_of(value) for value in column} - {"list"}  # an empty list may be of any
-    return kinds.pop() if len(kinds) == 1 else ""
+    kinds = {_kind_of(value) for value in column}
+    named = kinds - {"list"}  # an empty list may be of any kind of list
+    kind = named.pop() if len(named) == 1 else ""
+    return kind if kind.startswith("list[") or "list" not in kinds else ""
 
 
 def _kind_of(value: object) -> str:

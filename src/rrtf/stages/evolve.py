@@ -112,7 +112,7 @@ def stages(
             order=lambda row: (row.lineage.round,),
             identity={**author, "depth": config.depth.model_dump(mode="json")},
             open=partial(_rewrite_open, config, seed, how),
-            expected=lambda case: config.depth.rounds if _seed(case) else 0,
+            expected=partial(_tasks_due, config.depth),
             unit="tasks",
             summarize=summary,
             part_cases=part_cases,
@@ -238,6 +238,11 @@ def _seeds_summary(rows: Iterator[Seed]) -> Json:
 
 def _seed(case: Case) -> Problem | None:
     return cast("Seed", case.rows[SEEDS][0]).problem
+
+
+def _tasks_due(depth: DepthConfig, case: Case) -> int:
+    problem = _seed(case)
+    return 0 if problem is None else depth.rounds + (depth.seeds and not problem.tests)
 
 
 def _rewrite_open(config: EvolveConfig, seed: int, how: GenerationHow, inputs: Mapping[str, Path]) -> Opener:
