@@ -222,6 +222,30 @@ def test_an_answer_that_is_none_says_why(answer, why):
     assert made.reason.startswith(why)
 
 
+def test_lines_of_tests_that_were_cut_off_count():
+    made = authoring.problem_of(task(), "```python\ndef f(x):\n    pass\n```\n```python\nassert f(1) == 2\nassert f(2) == 3\nassert f(3")
+    assert isinstance(made, Problem)
+    assert [test.args for test in made.tests] == ["[1]", "[2]"]
+
+
+def test_tests_that_were_forgotten_are_asked_for_alone(judge):
+    asked = []
+
+    def script(prompt, index):
+        asked.append(prompt)
+        if "two Python code blocks" in prompt.text:
+            return "```python\ndef second_largest(numbers: list[int]):\n    pass\n```"
+        if "tests for it, and nothing else" in prompt.text:
+            return "assert second_largest([1, 2, 3]) == 2\nassert second_largest([1, 1]) is None\nassert second_largest([4, 2]) == 2\n```"
+        return f"```python\n{SOLUTIONS['right' if index % 2 else 'right too']}```"
+
+    (found,) = _tested([_evolved()], PLAIN, [ScriptedGenerator(script, model="scripted")], judge)
+    assert found.dropped == ""
+    assert len(found.problem.tests) == 3
+    assert [prompt.prefill for prompt in asked[:2]] == ["", "```python\n"]
+    assert "def second_largest(numbers: list[int]):" in asked[1].text
+
+
 def test_leaks_are_those_of_the_request():
     text = request(TASK, random.Random(0).choice(METHODS), 10).lower()
     assert all(leak in text for leak in LEAKS)

@@ -23,7 +23,15 @@ Answer with two Python code blocks and nothing else.
 The first holds the imports that the signature needs and the signature with type hints, ending in a colon and `pass`: no solution and no docstring.
 The second holds {count} different tests, each on one line in the form `assert name(arguments) == expected` with constants written out.
 They must follow from the task, cover usual input and edge cases, and be right."""
+_TESTS_REQUEST = """Somebody will write this Python function:
+
+{prompt}
+
+Write {count} different tests for it, and nothing else: one Python code block in which each line has the form `assert {name}(arguments) == expected`, with
+constants written out. They must follow from the task, cover usual input and edge cases, and be right."""
 _FENCE = "```"
+OPENING = f"{_FENCE}python\n"
+"""How the answer to `tests_request` is begun for the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,9 @@ class Unusable:
     """Why an answer gives no problem."""
 
     reason: str
+    prompt: str = ""
+    """Its signature and docstring, where tests are all that is missing."""
+    entry_point: str = ""
 
 
 def request(task: str, count: int) -> str:
@@ -38,9 +49,15 @@ def request(task: str, count: int) -> str:
     return _REQUEST.format(task=task.strip(), count=count)
 
 
-def problem_of(task: Problem, answer: str) -> Problem | Unusable:
-    """The task with the signature and the tests that stand in an answer, or why there is none."""
-    code = [block for block in _blocks(answer) if parse(block) is not None]
+def tests_request(found: Unusable, count: int) -> str:
+    """The user message that asks for tests alone, where an answer gave only a signature: small models forget half of what they are asked."""
+    return _TESTS_REQUEST.format(prompt=found.prompt.strip(), count=count, name=found.entry_point)
+
+
+def problem_of(task: Problem, answer: str, tests: str = "") -> Problem | Unusable:
+    """The task with the signature that stands in an answer, and the tests there and in a second one; or why there is none."""
+    blocks = [*_blocks(answer), *(_blocks(tests) if tests else ())]
+    code = [block for block in blocks if parse(block) is not None]
     if not code:
         return Unusable("no code: nothing in the answer parses as Python")
     modules = [(block, parse(block)) for block in code]
@@ -48,14 +65,23 @@ def problem_of(task: Problem, answer: str) -> Problem | Unusable:
     if found is None:
         return Unusable("no signature: no function is defined")
     block, function = found
-    asserts = [ast.unparse(node) for _, module in modules if module for node in ast.walk(module) if isinstance(node, ast.Assert)]
-    tests = _tests(asserts, function.name)
-    if not tests:
-        return Unusable(f"no tests: of {len(asserts)} asserts none is a call of {function.name} compared with a constant")
     prompt = _prompt(block, function, task.instruction)
     if prompt is None:
         return Unusable(f"no signature: the header of {function.name} cannot be used")
-    return replace(task, prompt=prompt, entry_point=function.name, tests=tests)
+    asserts = [text for one in blocks for text in _asserts(one)]
+    claimed = _tests(asserts, function.name)
+    if not claimed:
+        return Unusable(f"no tests: of {len(asserts)} asserts none is a call of {function.name} compared with a constant", prompt, function.name)
+    return replace(task, prompt=prompt, entry_point=function.name, tests=claimed)
+
+
+def _asserts(block: str) -> list[str]:
+    """The asserts of a block; of one that does not parse, because it was cut off, say, the lines that are one."""
+    module = parse(block)
+    if module is None:
+        lines = [line.strip() for line in block.splitlines()]
+        return [line for line in lines if line.startswith("assert ") and parse(line) is not None]
+    return [ast.unparse(node) for node in ast.walk(module) if isinstance(node, ast.Assert)]
 
 
 def _blocks(answer: str) -> list[str]:

@@ -81,14 +81,23 @@ def written(tasks: Sequence[Evolved], config: TestingConfig, model: Generator, s
         if row.dropped or rows[row.problem.id] is not row:
             tick(1)
             yield row if row.dropped else replace(row, dropped="repeated: another rewriting gave the same task")
+    sampling = Sampling(max_new_tokens=config.max_new_tokens)
     prompts = [
         Prompt(key, authoring.request(row.problem.instruction, config.tests), (derive_seed(seed, key, "tests"),), chat=True) for key, row in rows.items()
     ]
-    found = {answer.key: answer for answer in model.generate(prompts, Sampling(max_new_tokens=config.max_new_tokens))}
+    found = {answer.key: answer for answer in model.generate(prompts, sampling)}
+    lacking = {
+        key: made for key, row in rows.items() if isinstance(made := authoring.problem_of(row.problem, found[key].text), authoring.Unusable) and made.prompt
+    }
+    again = [
+        Prompt(key, authoring.tests_request(made, config.tests), (derive_seed(seed, key, "tests alone"),), chat=True, prefill=authoring.OPENING)
+        for key, made in lacking.items()
+    ]
+    alone = {answer.key: authoring.OPENING + answer.text for answer in (model.generate(again, sampling) if again else ())}
     known: set[str] = set()
     for key, row in rows.items():  # in their order, whatever order the answers came in
         tick(1)
-        made = authoring.problem_of(row.problem, found[key].text)
+        made = authoring.problem_of(row.problem, found[key].text, alone.get(key, ""))
         if isinstance(made, authoring.Unusable):
             cut = " (the answer was cut off)" if found[key].stop == "length" else ""
             yield replace(row, dropped=f"{made.reason}{cut}")

@@ -120,7 +120,7 @@ def stages(
         ),
         MapStage(
             name=WRITE,
-            version=1,
+            version=2,
             reads=(REWRITE,),
             row=Evolved,
             key=lambda row: row.lineage.seed,
