@@ -192,7 +192,7 @@ def test_an_unknown_key_names_the_nearest_one(tmp_path: Path, text: str, wrong: 
         ("[teacher]\nkind = 'model'", "teacher.model", "missing"),
         ("[teacher]\nmodel = 'x'", "teacher.kind", "missing"),
         ("[sandbox]\nbackend = 'docker'", "sandbox.backend", "'docker'"),
-        ("[student.engine]\nengine = 'vllm'", "student.engine.engine", "'vllm'"),
+        ("[student.engine]\nengine = 'tgi'", "student.engine.engine", "'tgi'"),
         ("[how.sandbox]\nworkers = -1", "how.sandbox.workers", "-1"),
         ("train = 3", "train", "3"),
         ("[rank.scores]\npassed = 1.0", "rank.scores", "rise"),
