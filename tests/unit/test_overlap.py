@@ -181,9 +181,10 @@ def test_what_does_not_parse_or_is_too_deep_has_no_form() -> None:
 
 
 def test_what_comes_out_still_parses() -> None:
-    for task in planted.benchmark():
-        for function in normal(task.reference or "") or ():
-            ast.parse(ast.unparse(ast.fix_missing_locations(function)))
+    made = [function for task in planted.benchmark() for function in normal(task.reference or "") or ()]
+    assert len(made) >= len(planted.benchmark()), "every solution has a normal form"
+    texts = [ast.unparse(ast.fix_missing_locations(function)) for function in made]
+    assert [ast.unparse(ast.parse(text)) for text in texts] == texts
 
 
 # Nearly equal problems of a set
